@@ -27,8 +27,19 @@ __all__ = ["Geometry", "Memory", "Multiplier", "geometry"]
 
 #: Bits of a word and their number, for each way to organise a DP16KD.
 _ORGANISATIONS = ((18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
-#: Address bits of a DP16KD.
+#: Address and data pins of a DP16KD port.
 _ADDRESS_WIDTH = 14
+_DATA_WIDTH = 18
+
+
+def _pad(value: Value, width: int) -> Value:
+    """Fill `value` up to `width` bits with zeros."""
+    return Cat(value, Const(0, width - len(value)))
+
+
+def _extend(value: Value, width: int) -> Value:
+    """Repeat the sign bit of `value` up to `width` bits."""
+    return Cat(value, value[-1].replicate(width - len(value)))
 
 
 def _bits(port: str, value: Value) -> dict[str, Value]:
@@ -61,11 +72,6 @@ class Multiplier(interface.Multiplier):
         )
         m.d.comb += self.p.eq(product)
         return m
-
-
-def _extend(value: Value, width: int) -> Value:
-    """Repeat the sign bit of `value` up to `width` bits."""
-    return Cat(value, value[-1].replicate(width - len(value)))
 
 
 @dataclass(frozen=True)
@@ -119,25 +125,25 @@ class Memory(interface.Memory):
         shape = geometry(self.width, self.depth)
         row_bits = (shape.rows - 1).bit_length()
         write_bank, read_bank = self.write_addr[row_bits:], self.read_addr[row_bits:]
-        padded = Cat(self.write_data, Const(0, shape.columns * shape.word - self.width))
 
         words = []
         for bank in range(shape.banks):
             enable = self.write_enable
             if shape.banks > 1:
                 enable = enable & (write_bank == bank)
-            word = Signal(shape.columns * shape.word, name=f"bank{bank}")
-            for column in range(shape.columns):
-                part = slice(column * shape.word, (column + 1) * shape.word)
-                m.submodules[f"block{bank}_{column}"] = self._block(
+            word = []
+            for first in range(0, self.width, shape.word):
+                output = Signal(_DATA_WIDTH, name=f"output{bank}_{first}")
+                m.submodules[f"block{bank}_{first}"] = self._block(
                     shape,
                     read_addr=self.read_addr[:row_bits],
-                    read_data=word[part],
+                    read_data=output,
                     write_addr=self.write_addr[:row_bits],
-                    write_data=padded[part],
+                    write_data=self.write_data[first : first + shape.word],
                     write_enable=enable,
                 )
-            words.append(word[: self.width])
+                word.append(output[: shape.word])
+            words.append(Cat(word)[: self.width])
 
         data = Signal(self.width, reset_less=True)
         m.d.comb += self.read_data.eq(data)
@@ -155,12 +161,8 @@ class Memory(interface.Memory):
 
     @staticmethod
     def _block(shape, *, read_addr, read_data, write_addr, write_data, write_enable):
-        byte_enables = Const(0b11 if shape.word == 18 else 0, 2)
         low = _ADDRESS_WIDTH - (shape.rows - 1).bit_length()
-
-        def address(row):
-            high = Cat(row, Const(0, _ADDRESS_WIDTH - low - len(row)))
-            return Cat(byte_enables, Const(0, 2))[:low], high
+        byte_enables = Const(0b11 if shape.word == 18 else 0, low)
 
         return Instance(
             "DP16KD",
@@ -186,8 +188,8 @@ class Memory(interface.Memory):
             i_RSTB=0,
             **_bits("i_CSA", Const(0, 3)),
             **_bits("i_CSB", Const(0, 3)),
-            **_bits("i_ADA", Cat(*address(write_addr))),
-            **_bits("i_ADB", Cat(*address(read_addr))),
-            **_bits("i_DIA", write_data),
+            **_bits("i_ADA", _pad(Cat(byte_enables, write_addr), _ADDRESS_WIDTH)),
+            **_bits("i_ADB", _pad(Cat(byte_enables, read_addr), _ADDRESS_WIDTH)),
+            **_bits("i_DIA", _pad(write_data, _DATA_WIDTH)),
             **_bits("o_DOB", read_data),
         )
