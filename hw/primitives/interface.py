@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What every form of the multiplier and of the memory keeps to."""
 
-from amaranth.hdl import signed
+from amaranth.hdl import Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,6 +24,10 @@ class Multiplier(wiring.Component):
 
     #: Clocks from the operands to their product.
     delay = 2
+
+    a: Signal
+    b: Signal
+    p: Signal
 
     def __init__(self, *, a_width: int, b_width: int):
         for name, width in ("a_width", a_width), ("b_width", b_width):
@@ -58,6 +62,12 @@ class Memory(wiring.Component):
 
     #: Clocks from an address to the word read there.
     delay = 3
+
+    read_addr: Signal
+    read_data: Signal
+    write_addr: Signal
+    write_data: Signal
+    write_enable: Signal
 
     def __init__(self, *, width: int, depth: int):
         for name, value in ("width", width), ("depth", depth):
