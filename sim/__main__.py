@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line: `python -m sim`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from golden.data import load as load_data
+from golden.spec import Network, SpecError, load
+from hw.plan import PlanError
+
+from . import measure
+from .run import simulate
+from .verilator import SimulationError
+
+#: Where descriptions live that are named without a path.
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+RUN_HELP = """\
+Train a network in RTL. The hardware is generated, compiled with Verilator, and trained through
+cocotb beside the golden model; every activation, score, error, local error and prediction of every
+sample and layer is compared bit for bit, and so are all weights, before, now and then, and after.
+Then it is tested, in RTL as well. The first difference ends the run, and is reported."""
+
+RUN_EPILOG = """\
+examples:
+  python -m sim digits                      all of the description's epochs, a minute or two
+  python -m sim digits --samples 500        a quick look
+  python -m sim mnist --samples 2000 --test 200
+  python -m sim my.toml --samples 3 --waves a few samples, every signal in waves.vcd
+
+what is left in build/sim/NAME:
+  weights.npz   W0, W1, ...: integers (N, M + 1), read out of the hardware after training
+  result.json   samples, mismatches, test accuracy per layer, clocks, counters, utilisation
+  report.html   the same to look at, with curves and pictures; a single file
+  waves.vcd     with --waves
+
+exit status: 0 all bits agree, 1 they do not or the simulation failed, 2 bad arguments
+
+other commands:
+  python -m sim bench --help                how fast the simulation runs
+  python -m sim utilisation --help          how well the hardware uses its clocks
+"""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message says what to change."""
+
+
+def _at_least(least: int):
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {least}, not {text!r}"
+            )
+        return int(text)
+
+    return parse
+
+
+def _describe(config: str, **overrides: int) -> Network:
+    """Load the description at a path, or of that name in configs/."""
+    path = Path(config)
+    if path.suffix != ".toml":
+        path = CONFIGS / f"{config}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
+        raise UsageError(
+            f"there is no description {config!r}: give the path of a .toml file, or one of {known}"
+        )
+    spec = load(path, **overrides)
+    if spec.batch != 1:
+        raise UsageError(
+            f"{path}: batch: the hardware trains on one sample at a time, not on {spec.batch}; "
+            "set batch = 1, or train with python -m golden"
+        )
+    return spec
+
+
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    run = argparse.ArgumentParser(
+        prog="python -m sim",
+        description=RUN_HELP,
+        epilog=RUN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("config", help="name of a description in configs/, or path of a .toml file")
+    run.add_argument(
+        "--samples",
+        type=_at_least(1),
+        metavar="N",
+        help="stop after N training samples in all (default: all epochs)",
+    )
+    run.add_argument(
+        "--epochs", type=_at_least(1), metavar="N", help="epochs, instead of the description's"
+    )
+    run.add_argument(
+        "--test",
+        type=_at_least(0),
+        metavar="N",
+        help="test on the first N test samples (default: on all of them)",
+    )
+    run.add_argument(
+        "--every",
+        type=_at_least(1),
+        default=1000,
+        metavar="N",
+        help="compare all weights after every N training samples (default: %(default)s)",
+    )
+    run.add_argument(
+        "--waves", action="store_true", help="write every signal to waves.vcd; slow and large"
+    )
+    run.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to leave the results (build/sim/NAME)"
+    )
+
+    bench = argparse.ArgumentParser(
+        prog="python -m sim bench",
+        description="Measure how many clocks per second are simulated while a network trains on "
+        "random pixels: by a bare C++ loop around the compiled network, under cocotb with every "
+        "record taken out, and under cocotb beside the golden model, which is what a run does.",
+    )
+    bench.add_argument("config", nargs="?", default="digits", help="description (digits)")
+    bench.add_argument("--samples", type=_at_least(1), default=3000, metavar="N", help="(3000)")
+
+    use = argparse.ArgumentParser(
+        prog="python -m sim utilisation",
+        description="Read from the hardware's own counters how it uses its clocks while it trains "
+        "at batch 1, in the steady state. The pixels are random: no clock depends on them.",
+    )
+    use.add_argument("config", nargs="?", default="mnist", help="description (mnist)")
+    use.add_argument("--samples", type=_at_least(1), default=40, metavar="N", help="(40)")
+    return {"run": run, "bench": bench, "utilisation": use}
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    overrides = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    spec = _describe(arguments.config, **overrides)
+    if not spec.data:
+        raise UsageError(f"{spec.path}: data: nothing to train on; name a data set")
+    data = load_data(spec.data)
+    limit = spec.epochs * len(data.train_x)
+    if arguments.samples and arguments.samples > limit:
+        raise UsageError(
+            f"--samples {arguments.samples}: {spec.epochs} epochs have {limit} samples; give "
+            "--epochs as well"
+        )
+    out = arguments.out or Path("build/sim") / spec.name
+    outcome = simulate(
+        spec,
+        data,
+        out=out,
+        samples=arguments.samples,
+        test=arguments.test,
+        every=arguments.every,
+        waves=arguments.waves,
+    )
+    samples = sum(map(len, outcome.training))
+    if outcome.divergence:
+        print(outcome.divergence, file=sys.stderr)
+    else:
+        print(f"{samples} samples trained, {outcome.compared:,} values compared, all equal")
+    if outcome.test_accuracy:
+        shares = " / ".join(f"{share:.2%}" for share in outcome.test_accuracy)
+        print(f"test, {sum(map(len, outcome.test))} samples in RTL: {shares}")
+    print(f"see {out}/report.html")
+    return 1 if outcome.divergence else 0
+
+
+def _noise(spec: Network, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make random pixels and labels."""
+    random = np.random.default_rng(spec.seed)
+    x = random.integers(0, 256, (samples, spec.inputs), np.uint8)
+    return x, random.integers(0, spec.classes, samples)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    spec = _describe(arguments.config)
+    speed = measure.speed(spec, *_noise(spec, arguments.samples))
+    rows = [
+        ("bare C++ loop", speed.bare),
+        ("cocotb, records decoded", speed.recorded),
+        ("cocotb beside the golden model", speed.checked),
+    ]
+    print(f"{spec.name}, training, {arguments.samples} samples of random pixels")
+    for name, rate in rows:
+        print(f"  {name:32}{rate:12,.0f} clocks/s{rate / speed.bare:8.2f} of the bare loop")
+    return 0
+
+
+def _utilisation(arguments: argparse.Namespace) -> int:
+    spec = _describe(arguments.config)
+    # The chain is full when every layer has begun.
+    skip = 2 * len(spec.layers)
+    uses = measure.use(spec, *_noise(spec, skip + 1 + arguments.samples), skip=skip)
+    print(
+        f"{spec.name}, training, batch 1, {arguments.samples} steps in the steady state, random "
+        "pixels (no clock depends on them); counted by the hardware"
+    )
+    print("layer  multipliers  clocks/step  utilisation  reads/weight  writes/weight")
+    for layer, use in zip(spec.layers, uses, strict=True):
+        print(
+            f"{layer.index:5}{2 * layer.lanes:13}{use.clocks:13,.1f}{use.utilisation:13.2%}"
+            f"{use.reads:14.4f}{use.writes:15.4f}"
+        )
+    print("share of clocks" + "".join(f"{name:>14}" for name in measure.CLOCKS))
+    for layer, use in zip(spec.layers, uses, strict=True):
+        shares = "".join(f"{share:14.2%}" for share in use.shares.values())
+        print(f"layer {layer.index:<9}{shares}")
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return its exit status."""
+    commands = {"bench": _bench, "utilisation": _utilisation}
+    parsers = _parsers()
+    if arguments and arguments[0] in commands:
+        name, rest = arguments[0], arguments[1:]
+    else:
+        name, rest = "run", arguments
+    try:
+        return commands.get(name, _run)(parsers[name].parse_args(rest))
+    except (UsageError, SpecError, PlanError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except SimulationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: there is no result", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The network behind wide ports: Python is asked once per sample, not once per clock."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Instance, Module, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.plan import LayerPlan
+from hw.ports import X_WIDTH, Command, MonitorSignature, Rule
+from hw.ports import beat as beat_layout
+from hw.ports import result as result_layout
+
+__all__ = ["CLOCK_VERILOG", "Harness", "Recorder", "SampleSource", "WeightSink", "WeightSource"]
+
+#: A clock that the simulator makes itself, so that its edges call no Python. Its period is 2 ns.
+CLOCK_VERILOG = """\
+module lel_clock(output reg clk);
+  initial clk = 1'b0;
+  always #1 clk = ~clk;
+endmodule
+"""
+
+#: Bits of a weight on its way in.
+WEIGHT_BITS = 32
+#: The most weights in a word.
+BURST = 64
+
+
+def _shifted(register: data.View, beat: Value) -> Value:
+    """Compute `register` with `beat` shifted in at its top, so that the first ends up lowest."""
+    return Cat(register.as_value()[len(beat) :], beat)
+
+
+class SampleSource(wiring.Component):
+    """Sends each word as a packet of the network, one beat a clock.
+
+    A word waits while its `turn` differs from `taken`, which follows as the last beat is
+    transferred.
+    """
+
+    def __init__(self, *, inputs: int, classes: int):
+        self.inputs = inputs
+        super().__init__({
+            "word": In(
+                data.StructLayout({
+                    "x": data.ArrayLayout(X_WIDTH, inputs),
+                    "command": 8,
+                    "label": 16,
+                    "turn": 1,
+                })
+            ),
+            "taken": Out(1),
+            "o": Out(stream.Signature(beat_layout(classes, 1))),
+        })
+
+    def elaborate(self, _platform):
+        m = Module()
+        word, beat = self.word, self.o.payload
+        j = Signal(range(self.inputs))
+        sample = Signal()
+        m.d.comb += [
+            sample.eq((word.command == Command.TRAIN) | (word.command == Command.INFER)),
+            self.o.valid.eq(word.turn != self.taken),
+            beat.header.command.eq(word.command),
+            beat.header.label.eq(word.label),
+            beat.x[0].eq(word.x[j]),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += j.eq(j + 1)
+            with m.If(~sample | (j == self.inputs - 1)):
+                m.d.sync += [j.eq(0), self.taken.eq(word.turn)]
+        return m
+
+
+def burst(plan: LayerPlan) -> int:
+    """Weights per word of the channels that carry them: few words, and none too wide."""
+    return max(n for n in range(1, BURST + 1) if plan.layer.weights % n == 0)
+
+
+class WeightSource(wiring.Component):
+    """Sends the `burst` weights of each word, one a clock; `taken` as in `SampleSource`."""
+
+    def __init__(self, plan: LayerPlan):
+        self.burst = burst(plan)
+        super().__init__({
+            "word": In(
+                data.StructLayout({
+                    "weights": data.ArrayLayout(signed(WEIGHT_BITS), self.burst),
+                    "turn": 1,
+                })
+            ),
+            "taken": Out(1),
+            "o": Out(stream.Signature(signed(plan.layer.wb))),
+        })
+
+    def elaborate(self, _platform):
+        m = Module()
+        k = Signal(range(self.burst))
+        m.d.comb += [
+            self.o.valid.eq(self.word.turn != self.taken),
+            self.o.payload.eq(self.word.weights[k]),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += k.eq(k + 1)
+            with m.If(k == self.burst - 1):
+                m.d.sync += [k.eq(0), self.taken.eq(self.word.turn)]
+        return m
+
+
+class WeightSink(wiring.Component):
+    """Gathers `burst` weights into a word; `given` toggles as it is complete."""
+
+    def __init__(self, plan: LayerPlan):
+        self.burst = burst(plan)
+        width = signed(plan.layer.wb)
+        super().__init__({
+            "i": In(stream.Signature(width)),
+            "word": Out(data.StructLayout({"weights": data.ArrayLayout(width, self.burst)})),
+            "given": Out(1),
+        })
+
+    def elaborate(self, _platform):
+        m = Module()
+        k = Signal(range(self.burst))
+        weights = self.word.weights
+        m.d.comb += self.i.ready.eq(1)
+        with m.If(self.i.valid):
+            m.d.sync += [weights.eq(_shifted(weights, self.i.payload)), k.eq(k + 1)]
+            with m.If(k == self.burst - 1):
+                m.d.sync += [k.eq(0), self.given.eq(~self.given)]
+        return m
+
+
+class Recorder(wiring.Component):
+    """Gathers what a layer shows of a packet into a word; `given` toggles as it is complete.
+
+    The word of a sample holds its `y`, `s`, `e` and `result`, and in `g` the local errors made
+    since the scores of the sample before; that of a FLUSH holds `g` and `result`. `y_beats` and
+    `g_beats` count the beats gathered, up to one more than there should be. `overrun` is set for
+    good if scores arrive before the word of the sample before them is complete. All words hold
+    the `counters` as they are when the word is complete.
+    """
+
+    def __init__(self, plan: LayerPlan, counters: data.Layout):
+        self.plan = plan
+        taps = MonitorSignature(plan)
+        result = result_layout(plan.layer.classes)
+        neurons = plan.sample_beats * plan.drain
+        beats = range(plan.sample_beats + 2)
+        super().__init__({
+            "monitor": In(taps),
+            "result": In(stream.Signature(result)),
+            "counters": In(counters),
+            "word": Out(
+                data.StructLayout({
+                    "y": data.ArrayLayout(taps.members["y"].shape.elem_shape, neurons),
+                    "g": data.ArrayLayout(taps.members["g"].shape.elem_shape, neurons),
+                    "s": taps.members["s"].shape,
+                    "e": taps.members["e"].shape,
+                    "y_beats": beats,
+                    "g_beats": beats,
+                    "overrun": 1,
+                    "result": result,
+                    "counters": counters,
+                })
+            ),
+            "given": Out(1),
+        })
+
+    def elaborate(self, _platform):
+        m = Module()
+        word, taps = self.word, self.monitor
+        command = word.result.header.command
+        arrived = Signal()
+        scored = Signal()
+        flushed = Signal()
+        complete = Signal()
+        m.d.comb += [
+            self.result.ready.eq(~arrived),
+            flushed.eq(arrived & (command == Command.FLUSH)),
+            complete.eq(
+                arrived & (scored | ((command != Command.TRAIN) & (command != Command.INFER)))
+            ),
+        ]
+        with m.If(self.result.valid & self.result.ready):
+            m.d.sync += [word.result.eq(self.result.payload), arrived.eq(1)]
+        with m.If(complete):
+            m.d.sync += [
+                word.counters.eq(self.counters),
+                self.given.eq(~self.given),
+                arrived.eq(0),
+                scored.eq(0),
+            ]
+        with m.If(taps.score_valid):
+            m.d.sync += [
+                word.s.eq(taps.s),
+                word.e.eq(taps.e),
+                scored.eq(1),
+                word.overrun.eq(word.overrun | (scored & ~complete)),
+            ]
+        self._gather(m, "y", move=taps.score_valid)
+        self._gather(m, "g", move=taps.score_valid | flushed)
+        return m
+
+    def _gather(self, m: Module, name: str, *, move: Value):
+        """Gather the beats of a tap; with `move`, put them into the word and begin again."""
+        valid, beat = getattr(self.monitor, f"{name}_valid"), getattr(self.monitor, name)
+        limit = self.plan.sample_beats + 1
+        beats = Signal(range(limit + 1), name=f"{name}_beats")
+        values = Signal(self.word[name].shape(), name=f"{name}_values")
+        with m.If(move):
+            m.d.sync += [self.word[name].eq(values), self.word[f"{name}_beats"].eq(beats)]
+            m.d.sync += beats.eq(valid)
+        with m.Elif(valid & (beats != limit)):
+            m.d.sync += beats.eq(beats + 1)
+        with m.If(valid):
+            m.d.sync += values.eq(_shifted(values, beat.as_value()))
+
+
+class Harness(wiring.Component):
+    """A network, its clock, and wide channels to and from it.
+
+    A channel is a port that carries a word per event, and the bit of `events` that has the index
+    of the port's name in `channels`. An output channel has a new word whenever its bit toggles.
+    An input channel takes its word when the word's `turn`, its top bit, differs from the channel's
+    bit of `events`, which then follows: the next word may be put. Whoever reads and puts the
+    words does so in the time step of the event. Simulated time stands still meanwhile: however
+    slow they are, nothing is lost and the network never waits for them.
+
+    Ports
+    -----
+    `sample`: packets of the network (`SampleSource`).
+    `record0`, ...: what each layer says of each packet (`Recorder`).
+    `weights_in0`, `weights_out0`, ...: weights after LOAD and READ (`WeightSource`, `WeightSink`).
+    `lr0`, `rule0`, ...: registers of each layer.
+
+    Parameters
+    ----------
+    network
+        An `hw.network.Network`, or what looks like it.
+    plans
+        The plan of each of its layers.
+    clock
+        Whether to make the clock inside (`CLOCK_VERILOG`); otherwise it is the port `clk`.
+    """
+
+    def __init__(self, network: Any, plans: Sequence[LayerPlan], *, clock: bool = True):
+        self.network = network
+        self.plans = tuple(plans)
+        self.clock = clock
+        bottom = self.plans[0].layer
+        self._source = SampleSource(inputs=bottom.inputs, classes=bottom.classes)
+        self._recorders = [
+            Recorder(plan, getattr(network, f"layer{i}").counters.shape())
+            for i, plan in enumerate(self.plans)
+        ]
+        self._weight_sources = [WeightSource(plan) for plan in self.plans]
+        self._weight_sinks = [WeightSink(plan) for plan in self.plans]
+
+        members: dict[str, Any] = {"sample": In(self._source.word.shape())}
+        for i in range(len(self.plans)):
+            members[f"record{i}"] = Out(self._recorders[i].word.shape())
+            members[f"weights_in{i}"] = In(self._weight_sources[i].word.shape())
+            members[f"weights_out{i}"] = Out(self._weight_sinks[i].word.shape())
+        #: Names of the channels, in the order of their bits in `events`.
+        self.channels = tuple(members)
+        for i in range(len(self.plans)):
+            layer = getattr(network, f"layer{i}")
+            members[f"lr{i}"] = In(layer.lr.shape())
+            members[f"rule{i}"] = In(Rule)
+        super().__init__({**members, "events": Out(len(self.channels))})
+
+    def elaborate(self, _platform):
+        m = Module()
+        if self.clock:
+            m.domains.sync = ClockDomain(reset_less=True)
+            m.submodules.clock = Instance("lel_clock", o_clk=ClockSignal())
+        m.submodules.network = self.network
+        m.submodules.source = self._source
+        wiring.connect(m, self._source.o, self.network.i)
+        m.d.comb += self._source.word.eq(self.sample)
+        events = {"sample": self._source.taken}
+
+        for i in range(len(self.plans)):
+            layer = getattr(self.network, f"layer{i}")
+            recorder = self._recorders[i]
+            source, sink = self._weight_sources[i], self._weight_sinks[i]
+            m.submodules[f"recorder{i}"] = recorder
+            m.submodules[f"weight_source{i}"] = source
+            m.submodules[f"weight_sink{i}"] = sink
+            wiring.connect(m, layer.monitor, recorder.monitor)
+            wiring.connect(m, layer.result, recorder.result)
+            wiring.connect(m, source.o, layer.weights_in)
+            wiring.connect(m, layer.weights_out, sink.i)
+            m.d.comb += [
+                layer.lr.eq(getattr(self, f"lr{i}")),
+                layer.rule.eq(getattr(self, f"rule{i}")),
+                recorder.counters.eq(layer.counters),
+                getattr(self, f"record{i}").eq(recorder.word),
+                getattr(self, f"weights_out{i}").eq(sink.word),
+                source.word.eq(getattr(self, f"weights_in{i}")),
+            ]
+            events[f"record{i}"] = recorder.given
+            events[f"weights_in{i}"] = source.taken
+            events[f"weights_out{i}"] = sink.given
+        m.d.comb += self.events.eq(Cat(events[name] for name in self.channels))
+        return m

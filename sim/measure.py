@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Figures: how fast the simulation runs, and how well the hardware uses its clocks."""
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from golden.model import Network as Golden
+from golden.spec import Layer
+from golden.spec import Network as Spec
+from hw.network import Network
+from hw.plan import LayerPlan
+from hw.ports import Command
+
+from . import verilator
+from .check import Pair
+from .harness import Harness
+from .rtl import Rtl, packet_words, rule
+
+__all__ = ["Speed", "Use", "speed", "use"]
+
+#: Counters that share out the clocks.
+CLOCKS = ("busy", "stall_input", "stall_error", "stall_output", "other")
+BARE = Path(__file__).with_name("bare.cpp")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Clocks per second of the same training.
+
+    Parameters
+    ----------
+    bare
+        In a bare C++ loop that looks at nothing.
+    recorded
+        Under cocotb, every record taken out and decoded.
+    checked
+        The same, beside the golden model: what `make sim` does.
+    """
+
+    bare: float
+    recorded: float
+    checked: float
+
+
+def speed(spec: Spec, x: np.ndarray, labels: np.ndarray) -> Speed:
+    """Measure how fast a network is simulated while it trains on samples (n, M)."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, Rtl(spec, folder=Path(folder)) as rtl:
+        pair = Pair(rtl, Golden(spec))
+        pair.weights()
+        checked = _rate(rtl, pair.train(x, labels, epoch=0))
+        recorded = _rate(rtl, rtl.train(x, labels))
+    return Speed(_bare_rate(spec, x, labels), recorded, checked)
+
+
+def _rate(rtl: Rtl, work: Iterable[Any]) -> float:
+    """Measure clocks per second while `work` is consumed."""
+    clocks, begin = rtl.clocks, time.perf_counter()
+    for _ in work:
+        pass
+    return (rtl.clocks - clocks) / (time.perf_counter() - begin)
+
+
+def _bare_rate(spec: Spec, x: np.ndarray, labels: np.ndarray) -> float:
+    plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
+    harness = Harness(Network(spec=spec), plans, clock=False)
+    words = packet_words(spec.inputs, [Command.TRAIN] * len(x), labels, x)
+    registers = " ".join(
+        f"top.lr{layer.index} = {layer.lr}; top.rule{layer.index} = {rule(layer).value};"
+        for layer in spec.layers
+    )
+    header = (
+        "#pragma once\n"
+        f"constexpr size_t WORD_BYTES = {words.shape[1]};\n"
+        f"static void set_registers(Vtop& top) {{ {registers} }}\n"
+    )
+    program = verilator.build_bare(harness, main=BARE, header=header)
+    with tempfile.NamedTemporaryFile() as file:
+        words.tofile(file.name)
+        done = subprocess.run([program, file.name], capture_output=True, text=True, check=True)
+    clocks, seconds = map(float, done.stdout.split())
+    return clocks / seconds
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a layer used its clocks, per training step, in the steady state.
+
+    Parameters
+    ----------
+    clocks
+        Clocks of a step.
+    utilisation
+        Products of weights that exist over multipliers times clocks.
+    reads, writes
+        Reads and writes of the weight memory, per weight and step.
+    shares
+        Counter of clocks, such as `busy`, and its share of the clocks.
+    """
+
+    clocks: float
+    utilisation: float
+    reads: float
+    writes: float
+    shares: dict[str, float]
+
+
+def use(spec: Spec, x: np.ndarray, labels: np.ndarray, *, skip: int) -> list[Use]:
+    """Read from the counters of each layer how it trains on samples (n, M).
+
+    The first `skip` samples, in which the chain fills, do not count; nor does the end of the last.
+    """
+    with tempfile.TemporaryDirectory() as folder, Rtl(spec, folder=Path(folder)) as rtl:
+        parts = list(rtl.train(x, labels))
+    return [_use(layer, [part[layer.index] for part in parts], skip) for layer in spec.layers]
+
+
+def _use(layer: Layer, parts: list[dict[str, np.ndarray]], skip: int) -> Use:
+    """Compare the counters at the results of two samples, whole steps apart."""
+
+    def spent(name: str) -> float:
+        values = np.concatenate([part[f"counters.{name}"] for part in parts])
+        return float(values[-1] - values[skip]) / (len(values) - 1 - skip)
+
+    clocks = spent("cycles")
+    return Use(
+        clocks=clocks,
+        utilisation=spent("macs") / (2 * layer.lanes * clocks),
+        reads=spent("weight_reads") / layer.weights,
+        writes=spent("weight_writes") / layer.weights,
+        shares={name: spent(name) / clocks for name in CLOCKS},
+    )

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The compiled network as a Python object: samples and weights in, everything it makes out."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Shape
+from amaranth.lib import data
+
+from golden.spec import Layer
+from golden.spec import Network as Spec
+from hw.network import Network
+from hw.plan import LayerPlan
+from hw.ports import COUNTERS, Command, Rule
+
+from . import verilator
+from .bench import ADDRESS, Reply, Request
+from .harness import CLOCK_VERILOG, Harness, burst
+
+__all__ = ["Rtl", "Samples", "decode", "packet_words", "rule"]
+
+#: What the network makes of some samples: for each layer and quantity an array (samples, ...).
+Samples = list[dict[str, np.ndarray]]
+
+#: The longest that a layer may be silent, in passes over its weights.
+PATIENCE = 20
+
+
+def decode(layout: data.Layout, words: Sequence[str]) -> dict[str, np.ndarray]:
+    """Take words apart.
+
+    Parameters
+    ----------
+    layout
+        Layout of the word: scalars, arrays of scalars, structures.
+    words
+        The words in binary, most significant bit first.
+
+    Returns
+    -------
+    dict
+        For each scalar an array (words,), for each array of scalars one (words, length), int64;
+        those of inner structures have names such as `counters.busy`.
+    """
+    width = layout.size
+    text = np.frombuffer("".join(words).encode(), np.uint8)
+    bits = (text.reshape(len(words), width) & 1)[:, ::-1]
+    return dict(_decode(layout, bits, ""))
+
+
+def _decode(layout: Any, bits: np.ndarray, name: str) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(layout, data.ArrayLayout):
+        shape = Shape.cast(layout.elem_shape)
+        values = bits.reshape(len(bits), layout.length, shape.width)
+        yield name, _integers(values, shape.signed)
+    elif isinstance(layout, data.Layout):
+        prefix = f"{name}." if name else ""
+        for key, item in layout:
+            part = bits[:, item.offset : item.offset + item.width]
+            yield from _decode(item.shape, part, f"{prefix}{key}")
+    else:
+        yield name, _integers(bits, Shape.cast(layout).signed)
+
+
+def _integers(bits: np.ndarray, signed: bool) -> np.ndarray:
+    """Turn the last axis, bits with the lowest first, into one integer."""
+    width = bits.shape[-1]
+    octets = np.packbits(bits, axis=-1, bitorder="little")
+    values = octets @ (1 << 8 * np.arange(octets.shape[-1], dtype=np.int64))
+    return values - ((values >> width - 1) << width) if signed and width else values
+
+
+def rule(layer: Layer) -> Rule:
+    """Look up the value of the rule register that a description asks for."""
+    return Rule[layer.rule.upper()]
+
+
+def packet_words(inputs: int, commands: Sequence[Command], labels: Any, x: Any) -> np.ndarray:
+    """Write packets as words of the channel `sample`: uint8 (packets, bytes), without the turn."""
+    words = np.zeros((len(commands), inputs + 3), np.uint8)
+    words[:, :-3] = x
+    words[:, -3] = [command.value for command in commands]
+    words[:, -2:] = np.full(len(words), labels, "<u2").reshape(-1, 1).view(np.uint8)
+    return words
+
+
+class Rtl:
+    """The network of a description, compiled, running in a process of its own.
+
+    A context manager. Nothing is pipelined across calls: each ends when all that it sent has come
+    out of every layer, so that registers may change in between. A call that is abandoned half way
+    is run to its end before the next.
+
+    Parameters
+    ----------
+    spec
+        The description; batch 1.
+    folder
+        Receives the log, and `waves.vcd` if `waves`.
+    waves
+        Whether to write waveforms of everything; slow.
+
+    Raises
+    ------
+    SimulationError
+        From the constructor if the network does not compile; from any method if the simulation
+        ends early, or falls silent.
+    """
+
+    def __init__(self, spec: Spec, *, folder: Path, waves: bool = False):
+        self.spec = spec
+        self.folder = folder
+        self.plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
+        #: The run-time registers of each layer, as the next call sets them.
+        self.lr = [layer.lr for layer in spec.layers]
+        self.rule = [rule(layer) for layer in spec.layers]
+        #: The counters of each layer as the last packet left it.
+        self.counters: list[dict[str, int]] = [{} for _ in spec.layers]
+        #: Clocks since the simulation began.
+        self.clocks = 0
+        self._harness = Harness(Network(spec=spec), self.plans)
+        self._model = verilator.build(
+            self._harness, name="lel", verilog_sources=CLOCK_VERILOG, waves=waves
+        )
+        self._patience = PATIENCE * sum(
+            plan.groups * plan.group_clocks + plan.layer.weights for plan in self.plans
+        )
+        self._pending: Iterator[Reply] = iter(())
+        self._failure: Exception | None = None
+
+    def __enter__(self) -> "Rtl":
+        with Listener(family="AF_UNIX") as listener:
+            self._thread = threading.Thread(target=self._simulate, args=(listener.address,))
+            self._thread.start()
+            self._connection = listener.accept()
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            for _reply in self._pending:
+                pass
+            self._connection.send(None)
+        self._connection.close()
+        self._thread.join()
+        if kind is None and self._failure:
+            raise self._failure
+
+    def _simulate(self, address: str):
+        try:
+            self._model.run("sim.bench", folder=self.folder, env={ADDRESS: address})
+        except Exception as error:
+            self._failure = error
+        # If the simulation has not come so far as to connect, someone still waits for it.
+        with suppress(OSError):
+            Client(address).close()
+
+    def _request(
+        self, *, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, int]
+    ) -> Iterator[Reply]:
+        for _reply in self._pending:
+            pass
+        registers = {f"lr{i}": lr for i, lr in enumerate(self.lr)}
+        registers |= {f"rule{i}": rule.value for i, rule in enumerate(self.rule)}
+        self._connection.send(
+            Request(self._harness.channels, registers, inputs, outputs, self._patience)
+        )
+        self._pending = self._replies()
+        return self._pending
+
+    def _replies(self) -> Iterator[Reply]:
+        done = False
+        while not done:
+            try:
+                reply: Reply = self._connection.recv()
+            except (EOFError, OSError) as error:
+                self._thread.join()
+                raise self._failure or verilator.SimulationError("it has ended early") from error
+            if reply.error:
+                raise verilator.SimulationError(reply.error)
+            self.clocks = reply.clocks
+            done = reply.done
+            yield reply
+
+    def _packets(
+        self,
+        commands: Sequence[Command],
+        labels: Any = 0,
+        x: Any = 0,
+        *,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        outputs: Mapping[str, int] | None = None,
+    ) -> Iterator[Reply]:
+        """Send packets, and what else goes in and out with them."""
+        words = packet_words(self.spec.inputs, commands, labels, x)
+        records = {f"record{i}": len(words) for i in range(len(self.plans))}
+        return self._request(
+            inputs={"sample": words, **(inputs or {})}, outputs={**records, **(outputs or {})}
+        )
+
+    def _records(self, reply: Reply) -> Samples:
+        """Decode the records of a reply."""
+        records = []
+        for i, plan in enumerate(self.plans):
+            layout = self._harness.signature.members[f"record{i}"].shape
+            record = {
+                name.removeprefix("result.").removeprefix("header."): values
+                for name, values in decode(layout, reply.words[f"record{i}"]).items()
+            }
+            # Neurons that only fill up the last group are no part of the network.
+            for name in ("y", "g"):
+                record[name] = record[name][:, : plan.layer.neurons]
+            records.append(record)
+            if len(record["y"]):
+                self.counters[i] = {name: int(record[f"counters.{name}"][-1]) for name in COUNTERS}
+        return records
+
+    def run(self, commands: Sequence[Command], labels: Any, x: Any) -> Iterator[Samples]:
+        """Send packets and yield what the layers make of the samples among them, as it comes.
+
+        Parameters
+        ----------
+        commands
+            TRAIN, INFER and FLUSH in any order, but no TRAIN at the end: the local errors of a
+            sample come out during the packet after it.
+        labels, x
+            Labels (packets,) and inputs (packets, M), 0 to 255, of each packet; those of a FLUSH
+            are of no matter.
+
+        Yields
+        ------
+        Samples
+            All quantities of `sim.harness.Recorder` of the next samples; `g` and `g_beats`, unlike
+            there, are those of the sample itself. Every layer yields the same samples.
+        """
+        if commands[-1] is Command.TRAIN:
+            raise ValueError("packets must not end with TRAIN; add a FLUSH")
+        is_sample = np.array([command is not Command.FLUSH for command in commands])
+        waiting: Samples = []
+        for reply in self._packets(commands, labels, x):
+            records = self._records(reply)
+            if waiting:
+                records = [
+                    {name: np.concatenate([old[name], new[name]]) for name in new}
+                    for old, new in zip(waiting, records, strict=True)
+                ]
+            ready = min(len(record["y"]) for record in records) - (not reply.done)
+            waiting = [{name: v[max(ready, 0) :] for name, v in r.items()} for r in records]
+            if ready > 0:
+                kept, is_sample = is_sample[:ready], is_sample[ready:]
+                yield [_aligned(record, kept) for record in records]
+
+    def train(self, x: Any, labels: Any) -> Iterator[Samples]:
+        """Train on samples (n, M) with labels (n,), apply the last update; yield as `run`."""
+        x = np.asarray(x)
+        commands = [Command.TRAIN] * len(x) + [Command.FLUSH]
+        return self.run(commands, np.append(labels, 0), np.vstack([x, np.zeros_like(x[:1])]))
+
+    def infer(self, x: Any, labels: Any) -> Iterator[Samples]:
+        """Infer samples (n, M); `correct` compares with labels (n,); yield as `run`."""
+        return self.run([Command.INFER] * len(x), labels, x)
+
+    def read(self) -> list[np.ndarray]:
+        """Read the weights of each layer: int64 (N, M + 1)."""
+        harness = self._harness
+        outputs = {
+            f"weights_out{i}": plan.layer.weights // burst(plan)
+            for i, plan in enumerate(self.plans)
+        }
+        words: dict[str, list[str]] = {name: [] for name in outputs}
+        for reply in self._packets([Command.READ], outputs=outputs):
+            self._records(reply)
+            for name in words:
+                words[name] += reply.words[name]
+        return [
+            decode(harness.signature.members[name].shape, words[name])["weights"].reshape(
+                plan.layer.neurons, plan.layer.columns
+            )
+            for name, plan in zip(words, self.plans, strict=True)
+        ]
+
+    def load(self, weights: Sequence[np.ndarray]):
+        """Replace the weights of each layer, (N, M + 1)."""
+        inputs = {
+            f"weights_in{i}": np.asarray(w, "<i4").reshape(-1, burst(plan)).view(np.uint8)
+            for i, (plan, w) in enumerate(zip(self.plans, weights, strict=True))
+        }
+        for reply in self._packets([Command.LOAD], inputs=inputs):
+            self._records(reply)
+
+
+def _aligned(record: dict[str, np.ndarray], kept: np.ndarray) -> dict[str, np.ndarray]:
+    """Give each of the first packets of a record the local errors that the next one brought."""
+    count = len(kept)
+    aligned = {name: values[:count][kept] for name, values in record.items()}
+    for name in ("g", "g_beats"):
+        values = record[name][1 : count + 1]
+        # After the last packet there is none to bring any.
+        nothing = np.zeros((count - len(values), *values.shape[1:]), values.dtype)
+        aligned[name] = np.concatenate([values, nothing])[kept]
+    return aligned
