@@ -13,16 +13,26 @@ from hw.ports import X_WIDTH, Command, MonitorSignature, Rule
 from hw.ports import beat as beat_layout
 from hw.ports import result as result_layout
 
-__all__ = ["CLOCK_VERILOG", "Harness", "Recorder", "SampleSource", "WeightSink", "WeightSource"]
+__all__ = ["CLOCK_VERILOG", "FAST_CLOCK_VERILOG", "Harness", "Recorder", "SampleSource", "WeightSink", "WeightSource"]
 
-#: A clock that the simulator makes itself, so that its edges call no Python. Its period is 2 ns.
+#: A clock of 2 ns that the simulator makes itself, so that its edges call no Python.
 CLOCK_VERILOG = """\
 module lel_clock(output reg clk);
   initial clk = 1'b0;
   always #1 clk = ~clk;
 endmodule
 """
-
+#: The same, falling in the time step in which it rises: nearly 1.5 times as fast, but waves do not
+#: show it.
+FAST_CLOCK_VERILOG = """\
+module lel_clock(output reg clk);
+  initial clk = 1'b0;
+  always begin
+    #2 clk = 1'b1;
+    clk <= 1'b0;
+  end
+endmodule
+"""
 #: Bits of a weight on its way in.
 WEIGHT_BITS = 32
 #: The most weights in a word.
@@ -244,7 +254,7 @@ class Harness(wiring.Component):
     plans
         The plan of each of its layers.
     clock
-        Whether to make the clock inside (`CLOCK_VERILOG`); otherwise it is the port `clk`.
+        Whether to make the clock inside, by an instance of `lel_clock`; otherwise it is the port `clk`.
     """
 
     def __init__(self, network: Any, plans: Sequence[LayerPlan], *, clock: bool = True):

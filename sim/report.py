@@ -35,7 +35,7 @@ POINTS = 80
 NEURONS = 128
 #: Fields of a layer that the table of the network shows.
 FIELDS = (
-    *("inputs", "neurons", "classes", "lanes", "rule"),
+    *("index", "inputs", "neurons", "classes", "lanes", "rule"),
     *("fx", "fy", "fw", "wb", "mb", "fe", "lr", "init_bits", "ms"),
 )
 PAGE = Template("""\
@@ -71,6 +71,7 @@ figure svg { display: block; width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; background: #fff; font-size: 13px; margin-top: 8px; }
 th, td { border: 1px solid #dde3e8; padding: 4px 9px; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
 th { background: #eef2f5; font-weight: 600; }
 .left th, .left td { text-align: left; }
 </style>
@@ -82,7 +83,7 @@ th { background: #eef2f5; font-weight: 600; }
 <div class="card">trained on<b>$samples</b>samples</div>
 <div class="card">test, last layer<b>$accuracy</b>$tested samples, in RTL</div>
 <div class="card">clocks per sample<b>$cycles</b>training, batch 1</div>
-<div class="card">simulated in<b>$speed</b></div>
+<div class="card">simulated in<b>$seconds s</b>$rate clocks/s</div>
 </div>
 $chain
 $curve
@@ -153,7 +154,9 @@ def _accuracy(outcome: "Outcome") -> str:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="y", color="#e4e8ec")
     axes.set_ylim(top=101)
-    axes.legend(frameon=False, loc="lower right", ncols=len(outcome.spec.layers))
+    axes.legend(
+        frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(outcome.spec.layers)
+    )
     return _svg(figure)
 
 
@@ -274,21 +277,23 @@ def render(outcome: "Outcome", result: Mapping[str, Any]) -> str:
         tested=f"{result['test_samples']:,}",
         accuracy=_percent(accuracy[-1]),
         cycles=f"{result['cycles'] / samples:,.0f}",
-        speed=f"{outcome.seconds:,.0f} s, {rate:,.0f} clocks/s",
+        seconds=f"{outcome.seconds:,.0f}",
+        rate=f"{rate:,.0f}",
         chain=_network(outcome, accuracy),
         curve=f"<h2>Learning</h2><figure>{curve}</figure>" if curve else "",
         clocks=f"<h2>Where the clocks went</h2><figure>{clocks}</figure>" if clocks else "",
         counters=_table(
-            ("layer", "utilisation", *COUNTERS),
+            ("counter", *(f"layer {layer.index}" for layer in spec.layers)),
             [
-                (i, f"{share:.1%}", *(counters[name] for name in COUNTERS))
-                for i, (share, counters) in enumerate(
-                    zip(outcome.utilisation, outcome.counters, strict=True)
-                )
+                ("utilisation", *(f"{share:.1%}" for share in outcome.utilisation)),
+                *((name, *(layer[name] for layer in outcome.counters)) for name in COUNTERS),
             ],
         ),
         weights=weights,
-        layers=_table(FIELDS, [[getattr(layer, name) for name in FIELDS] for layer in spec.layers]),
+        layers=_table(
+            ("layer", *FIELDS[1:]),
+            [[getattr(layer, name) for name in FIELDS] for layer in spec.layers],
+        ),
         run=_table(
             ("key", "value"),
             [

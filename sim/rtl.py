@@ -20,7 +20,7 @@ from hw.ports import COUNTERS, Command, Rule
 
 from . import verilator
 from .bench import ADDRESS, Reply, Request
-from .harness import CLOCK_VERILOG, Harness, burst
+from .harness import CLOCK_VERILOG, FAST_CLOCK_VERILOG, Harness, burst
 
 __all__ = ["Rtl", "Samples", "decode", "packet_words", "rule"]
 
@@ -124,8 +124,9 @@ class Rtl:
         #: Clocks since the simulation began.
         self.clocks = 0
         self._harness = Harness(Network(spec=spec), self.plans)
+        clock = CLOCK_VERILOG if waves else FAST_CLOCK_VERILOG
         self._model = verilator.build(
-            self._harness, name="lel", verilog_sources=CLOCK_VERILOG, waves=waves
+            self._harness, name="lel", verilog_sources=clock, waves=waves
         )
         self._patience = PATIENCE * sum(
             plan.groups * plan.group_clocks + plan.layer.weights for plan in self.plans
