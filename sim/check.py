@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The network in Verilator and the golden model, side by side, compared to the last bit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from hw.ports import Command
 
-from .rtl import Rtl, Samples
+from .rtl import Rtl, Samples, training_packets
 
-__all__ = ["Divergence", "DivergenceError", "Pair", "compare"]
+__all__ = ["Divergence", "DivergenceError", "Pair", "first_difference"]
+
 
 @dataclass(frozen=True)
 class Divergence:
@@ -20,11 +21,12 @@ class Divergence:
     Parameters
     ----------
     stage
-        What was being done: "training", "inference", "weights".
+        "training", "inference" or "weights".
+    sample
+        The sample's number among those of its stage, from 0; for weights, how many samples had
+        been trained.
     layer
         0 is the first.
-    sample
-        Counted from 0 since the beginning of the stage; for weights, how many had been trained.
     quantity
         "y", "s", ..., or "W".
     index
@@ -36,8 +38,8 @@ class Divergence:
     """
 
     stage: str
-    layer: int
     sample: int
+    layer: int
     quantity: str
     index: tuple[int, ...]
     expected: int
@@ -46,11 +48,10 @@ class Divergence:
 
     def __str__(self):
         index = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        where = f"after {self.sample} samples" if self.quantity == "W" else f"sample {self.sample}"
+        when = f"after sample {self.sample}" if self.quantity == "W" else f"sample {self.sample}"
         return (
-            f"first divergence in {self.stage}: layer {self.layer}, {where}, "
-            f"{self.quantity}{index}: expected {self.expected}, got {self.got} "
-            f"({self.count} values differ there)"
+            f"first divergence, {self.stage}: layer {self.layer}, {when}, {self.quantity}{index}: "
+            f"expected {self.expected}, got {self.got} (values that differ there: {self.count})"
         )
 
 
@@ -62,56 +63,47 @@ class DivergenceError(Exception):
         self.divergence = divergence
 
 
-def compare(stage: str, first: int, expected: Samples, got: Samples) -> int:
-    """Compare all quantities of consecutive samples.
+def first_difference(expected: Samples, got: Samples) -> dict[str, Any] | None:
+    """Find the first sample in which two sets of quantities differ.
 
     Parameters
     ----------
-    stage, first
-        What is being done, and the number of the first sample: for the message.
     expected, got
-        For each layer and quantity an array (samples, ...). What only one of them has is ignored.
+        For each layer and quantity an array (samples, ...). What only `got` has is ignored.
 
     Returns
     -------
-    int
-        How many values have been compared.
-
-    Raises
-    ------
-    DivergenceError
-        For the first sample that differs; in it, for the lowest layer, the first quantity in the
-        order of `expected`, and the lowest index.
+    dict or None
+        The fields of a `Divergence` but `stage`, `sample` counting from the first of these; in that
+        sample, of the lowest layer, the first quantity in the order of `expected`, and the lowest
+        index. None if there is no difference.
     """
-    differing = [
-        (layer, name, have[name] != values)
-        for layer, (want, have) in enumerate(zip(expected, got, strict=True))
-        for name, values in want.items()
+    wrong = [
+        (layer, name, got[layer][name] != values)
+        for layer, quantities in enumerate(expected)
+        for name, values in quantities.items()
     ]
-    wrong_samples = [wrong.reshape(len(wrong), -1).any(axis=1) for *_, wrong in differing]
-    if np.any(wrong_samples):
-        sample = int(np.any(wrong_samples, axis=0).argmax())
-        count = sum(int(wrong[sample].sum()) for *_, wrong in differing)
-        layer, name, wrong = next(item for item in differing if item[2][sample].any())
-        index = tuple(int(i) for i in np.argwhere(wrong[sample])[0])
-        place = (sample, *index)
-        raise DivergenceError(
-            Divergence(
-                stage,
-                layer,
-                first + sample,
-                name,
-                index,
-                int(expected[layer][name][place]),
-                int(got[layer][name][place]),
-                count,
-            )
-        )
-    return sum(wrong.size for *_, wrong in differing)
+    wrong_samples = np.any([w.reshape(len(w), -1).any(axis=1) for *_, w in wrong], axis=0)
+    if not wrong_samples.any():
+        return None
+    sample = int(wrong_samples.argmax())
+    layer, name, first = next(item for item in wrong if item[2][sample].any())
+    index = tuple(int(i) for i in np.argwhere(first[sample])[0])
+    return {
+        "sample": sample,
+        "layer": layer,
+        "quantity": name,
+        "index": index,
+        "expected": int(expected[layer][name][sample, *index]),
+        "got": int(got[layer][name][sample, *index]),
+        "count": sum(int(w[sample].sum()) for *_, w in wrong),
+    }
 
 
 class Pair:
     """A network in Verilator and its golden model, doing the same.
+
+    All methods raise a `DivergenceError` at the first difference.
 
     Parameters
     ----------
@@ -124,92 +116,106 @@ class Pair:
     def __init__(self, rtl: Rtl, golden: Any):
         self.rtl = rtl
         self.golden = golden
-        #: Training samples so far.
+        #: Samples so far: trained on, and only inferred.
         self.trained = 0
+        self.inferred = 0
         #: Values compared so far.
         self.compared = 0
 
-    def train(self, x: np.ndarray, labels: np.ndarray, *, epoch: int) -> Iterator[np.ndarray]:
-        """Train on samples (n, M) at the learning rate of an epoch.
+    def run(
+        self, commands: Sequence[Command], labels: np.ndarray, x: np.ndarray, *, epoch: int = 0
+    ) -> Iterator[np.ndarray]:
+        """Do the same on both sides: see `Rtl.run`; `epoch` sets the learning rates.
 
         Yields
         ------
         array
             For the next samples and each layer, whether the hardware's prediction was right:
             bool (samples, layers).
-
-        Raises
-        ------
-        DivergenceError
-            At the first sample that differs.
         """
         spec = self.rtl.spec
         self.rtl.lr = [layer.lr + epoch // spec.lr_step for layer in spec.layers]
+        is_sample = np.array([command is not Command.FLUSH for command in commands])
+        training = np.array([command is Command.TRAIN for command in commands])[is_sample]
+        sample_labels, sample_x = np.asarray(labels)[is_sample], np.asarray(x)[is_sample]
         done = 0
-        for got in self.rtl.train(x, labels):
-            count = len(got[0]["y"])
-            steps = [
-                self.golden.train(x[k : k + 1], labels[k : k + 1], epoch=epoch)
-                for k in range(done, done + count)
-            ]
-            expected = self._expected(steps, labels[done : done + count], Command.TRAIN)
-            self.compared += compare("training", self.trained, expected, got)
-            self.trained += count
-            done += count
-            yield _correct(got)
+        for got in self.rtl.run(commands, labels, x):
+            part = slice(done, done + len(got[0]["y"]))
+            done = part.stop
+            expected = self._expected(sample_x[part], sample_labels[part], training[part], epoch)
+            difference = first_difference(expected, got)
+            if difference:
+                self._raise(training[part], difference)
+            self._count(training[part], expected)
+            yield np.stack([layer["correct"] for layer in got], axis=1).astype(bool)
+
+    def train(self, x: np.ndarray, labels: np.ndarray, *, epoch: int) -> Iterator[np.ndarray]:
+        """Train on samples (n, M) with labels (n,), apply the last update; yield as `run`."""
+        return self.run(*training_packets(x, labels), epoch=epoch)
 
     def infer(self, x: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
-        """Infer samples (n, M); yield and raise as `train`."""
-        done = 0
-        for got in self.rtl.infer(x, labels):
-            part = slice(done, done + len(got[0]["y"]))
-            expected = self._expected([self.golden.infer(x[part])], labels[part], Command.INFER)
-            self.compared += compare("inference", done, expected, got)
-            done = part.stop
-            yield _correct(got)
+        """Infer samples (n, M); yield as `run`."""
+        return self.run([Command.INFER] * len(x), labels, x)
 
     def weights(self) -> list[np.ndarray]:
-        """Read the weights out of the hardware, (N, M + 1) of each layer, and compare them.
-
-        Raises
-        ------
-        DivergenceError
-            At the first weight that differs.
-        """
+        """Read the weights out of the hardware, (N, M + 1) of each layer, and compare them."""
         weights = self.rtl.read()
         expected = [{"W": layer.W.numpy()[None]} for layer in self.golden.layers]
-        got = [{"W": w[None]} for w in weights]
-        self.compared += compare("weights", self.trained, expected, got)
+        difference = first_difference(expected, [{"W": w[None]} for w in weights])
+        if difference:
+            raise DivergenceError(Divergence("weights", **{**difference, "sample": self.trained}))
+        self.compared += sum(w.size for w in weights)
         return weights
 
-    def _expected(self, steps: list[list[Any]], labels: np.ndarray, command: Command) -> Samples:
-        """Say what the records of samples must hold, of which the golden model made `steps`.
+    def _expected(
+        self, x: np.ndarray, labels: np.ndarray, training: np.ndarray, epoch: int
+    ) -> Samples:
+        """Let the golden model train on or infer samples; say what their records must hold.
 
-        The order of the quantities is that in which they come about.
+        The quantities are in the order in which the hardware makes them.
         """
-        train = command is Command.TRAIN
-        count = len(labels)
+        steps = [
+            self.golden.train(x[k : k + 1], labels[k : k + 1], epoch=epoch)
+            if training[k]
+            else self.golden.infer(x[k : k + 1])
+            for k in range(len(x))
+        ]
         expected = []
         for layer, plan in enumerate(self.rtl.plans):
-            made = {
-                name: np.concatenate([getattr(step[layer], name).numpy() for step in steps])
-                for name in ("y", "s", "prediction", *(("e", "g") if train else ()))
-            }
-            expected.append({
-                "command": np.full(count, command.value),
-                "label": labels,
-                "y_beats": np.full(count, plan.sample_beats),
-                "y": made["y"],
-                "s": made["s"],
-                "prediction": made["prediction"],
-                "correct": made["prediction"] == labels,
-                "e": made["e"] if train else np.zeros_like(made["s"]),
-                "g_beats": np.full(count, plan.sample_beats if train else 0),
-                **({"g": made["g"]} if train else {}),
-                "overrun": np.zeros(count, int),
-            })
+
+            def made(name: str, width: int, layer: int = layer) -> np.ndarray:
+                nothing = np.zeros((1, width), int)
+                values = [getattr(step[layer], name) for step in steps]
+                return np.concatenate([nothing if v is None else v.numpy() for v in values])
+
+            neurons, classes = plan.layer.neurons, plan.layer.classes
+            prediction = made("prediction", 1)
+            expected.append(
+                {
+                    "command": np.where(training, Command.TRAIN.value, Command.INFER.value),
+                    "label": labels,
+                    "y_beats": np.full(len(x), plan.sample_beats),
+                    "y": made("y", neurons),
+                    "s": made("s", classes),
+                    "prediction": prediction,
+                    "correct": prediction == labels,
+                    "e": made("e", classes),
+                    "g_beats": np.where(training, plan.sample_beats, 0),
+                    "g": made("g", neurons),
+                    "overrun": np.zeros(len(x), int),
+                }
+            )
         return expected
 
+    def _count(self, training: np.ndarray, expected: Samples):
+        self.trained += int(training.sum())
+        self.inferred += int((~training).sum())
+        self.compared += sum(v.size for quantities in expected for v in quantities.values())
 
-def _correct(samples: Samples) -> np.ndarray:
-    return np.stack([layer["correct"] for layer in samples], axis=1).astype(bool)
+    def _raise(self, training: np.ndarray, difference: dict[str, Any]):
+        sample = difference["sample"]
+        if training[sample]:
+            stage, number = "training", self.trained + int(training[:sample].sum())
+        else:
+            stage, number = "inference", self.inferred + int((~training[:sample]).sum())
+        raise DivergenceError(Divergence(stage, **{**difference, "sample": number}))

@@ -2,7 +2,7 @@
 """The network behind wide ports: Python is asked once per sample, not once per clock."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Instance, Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
@@ -13,7 +13,16 @@ from hw.ports import X_WIDTH, Command, MonitorSignature, Rule
 from hw.ports import beat as beat_layout
 from hw.ports import result as result_layout
 
-__all__ = ["CLOCK_VERILOG", "FAST_CLOCK_VERILOG", "Harness", "Recorder", "SampleSource", "WeightSink", "WeightSource"]
+__all__ = [
+    "CLOCK_VERILOG",
+    "FAST_CLOCK_VERILOG",
+    "Harness",
+    "Recorder",
+    "SampleSource",
+    "WeightSink",
+    "WeightSource",
+    "burst",
+]
 
 #: A clock of 2 ns that the simulator makes itself, so that its edges call no Python.
 CLOCK_VERILOG = """\
@@ -39,9 +48,9 @@ WEIGHT_BITS = 32
 BURST = 64
 
 
-def _shifted(register: data.View, beat: Value) -> Value:
+def _shifted(register: Any, beat: Value) -> Value:
     """Compute `register` with `beat` shifted in at its top, so that the first ends up lowest."""
-    return Cat(register.as_value()[len(beat) :], beat)
+    return Cat(Value.cast(register)[len(beat) :], beat)
 
 
 class SampleSource(wiring.Component):
@@ -50,6 +59,10 @@ class SampleSource(wiring.Component):
     A word waits while its `turn` differs from `taken`, which follows as the last beat is
     transferred.
     """
+
+    word: data.View
+    taken: Signal
+    o: stream.Interface
 
     def __init__(self, *, inputs: int, classes: int):
         self.inputs = inputs
@@ -93,6 +106,10 @@ def burst(plan: LayerPlan) -> int:
 class WeightSource(wiring.Component):
     """Sends the `burst` weights of each word, one a clock; `taken` as in `SampleSource`."""
 
+    word: data.View
+    taken: Signal
+    o: stream.Interface
+
     def __init__(self, plan: LayerPlan):
         self.burst = burst(plan)
         super().__init__({
@@ -122,6 +139,10 @@ class WeightSource(wiring.Component):
 
 class WeightSink(wiring.Component):
     """Gathers `burst` weights into a word; `given` toggles as it is complete."""
+
+    i: stream.Interface
+    word: data.View
+    given: Signal
 
     def __init__(self, plan: LayerPlan):
         self.burst = burst(plan)
@@ -154,9 +175,16 @@ class Recorder(wiring.Component):
     the `counters` as they are when the word is complete.
     """
 
+    monitor: Any
+    result: stream.Interface
+    counters: data.View
+    word: data.View
+    given: Signal
+
     def __init__(self, plan: LayerPlan, counters: data.Layout):
         self.plan = plan
         taps = MonitorSignature(plan)
+        y, s, e, g = (cast(data.ArrayLayout, taps.members[name].shape) for name in "yseg")
         result = result_layout(plan.layer.classes)
         neurons = plan.sample_beats * plan.drain
         beats = range(plan.sample_beats + 2)
@@ -166,10 +194,10 @@ class Recorder(wiring.Component):
             "counters": In(counters),
             "word": Out(
                 data.StructLayout({
-                    "y": data.ArrayLayout(taps.members["y"].shape.elem_shape, neurons),
-                    "g": data.ArrayLayout(taps.members["g"].shape.elem_shape, neurons),
-                    "s": taps.members["s"].shape,
-                    "e": taps.members["e"].shape,
+                    "y": data.ArrayLayout(y.elem_shape, neurons),
+                    "g": data.ArrayLayout(g.elem_shape, neurons),
+                    "s": s,
+                    "e": e,
                     "y_beats": beats,
                     "g_beats": beats,
                     "overrun": 1,
@@ -227,7 +255,7 @@ class Recorder(wiring.Component):
         with m.Elif(valid & (beats != limit)):
             m.d.sync += beats.eq(beats + 1)
         with m.If(valid):
-            m.d.sync += values.eq(_shifted(values, beat.as_value()))
+            m.d.sync += values.eq(_shifted(values, Value.cast(beat)))
 
 
 class Harness(wiring.Component):
@@ -254,8 +282,11 @@ class Harness(wiring.Component):
     plans
         The plan of each of its layers.
     clock
-        Whether to make the clock inside, by an instance of `lel_clock`; otherwise it is the port `clk`.
+        Whether an instance of `lel_clock` makes the clock; otherwise it is the port `clk`.
     """
+
+    sample: data.View
+    events: Signal
 
     def __init__(self, network: Any, plans: Sequence[LayerPlan], *, clock: bool = True):
         self.network = network

@@ -99,7 +99,7 @@ $weights
 </main></body>
 </html>
 """)
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,

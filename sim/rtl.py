@@ -22,7 +22,7 @@ from . import verilator
 from .bench import ADDRESS, Reply, Request
 from .harness import CLOCK_VERILOG, FAST_CLOCK_VERILOG, Harness, burst
 
-__all__ = ["Rtl", "Samples", "decode", "packet_words", "rule"]
+__all__ = ["Rtl", "Samples", "decode", "packet_words", "rule", "training_packets"]
 
 #: What the network makes of some samples: for each layer and quantity an array (samples, ...).
 Samples = list[dict[str, np.ndarray]]
@@ -31,7 +31,7 @@ Samples = list[dict[str, np.ndarray]]
 PATIENCE = 20
 
 
-def decode(layout: data.Layout, words: Sequence[str]) -> dict[str, np.ndarray]:
+def decode(layout: Any, words: Sequence[str]) -> dict[str, np.ndarray]:
     """Take words apart.
 
     Parameters
@@ -47,7 +47,7 @@ def decode(layout: data.Layout, words: Sequence[str]) -> dict[str, np.ndarray]:
         For each scalar an array (words,), for each array of scalars one (words, length), int64;
         those of inner structures have names such as `counters.busy`.
     """
-    width = layout.size
+    width = Shape.cast(layout).width
     text = np.frombuffer("".join(words).encode(), np.uint8)
     bits = (text.reshape(len(words), width) & 1)[:, ::-1]
     return dict(_decode(layout, bits, ""))
@@ -87,6 +87,13 @@ def packet_words(inputs: int, commands: Sequence[Command], labels: Any, x: Any) 
     words[:, -3] = [command.value for command in commands]
     words[:, -2:] = np.full(len(words), labels, "<u2").reshape(-1, 1).view(np.uint8)
     return words
+
+
+def training_packets(x: Any, labels: Any) -> tuple[list[Command], np.ndarray, np.ndarray]:
+    """Write the commands, labels and inputs that train on samples (n, M) and flush."""
+    x = np.asarray(x)
+    commands = [Command.TRAIN] * len(x) + [Command.FLUSH]
+    return commands, np.append(labels, 0), np.vstack([x, np.zeros_like(x[:1])])
 
 
 class Rtl:
@@ -235,8 +242,8 @@ class Rtl:
         Yields
         ------
         Samples
-            All quantities of `sim.harness.Recorder` of the next samples; `g` and `g_beats`, unlike
-            there, are those of the sample itself. Every layer yields the same samples.
+            All quantities of `sim.harness.Recorder` of the next samples, but `g` and `g_beats` are
+            those of the sample itself; 0 if it does not train. Every layer yields the same samples.
         """
         if commands[-1] is Command.TRAIN:
             raise ValueError("packets must not end with TRAIN; add a FLUSH")
@@ -257,9 +264,7 @@ class Rtl:
 
     def train(self, x: Any, labels: Any) -> Iterator[Samples]:
         """Train on samples (n, M) with labels (n,), apply the last update; yield as `run`."""
-        x = np.asarray(x)
-        commands = [Command.TRAIN] * len(x) + [Command.FLUSH]
-        return self.run(commands, np.append(labels, 0), np.vstack([x, np.zeros_like(x[:1])]))
+        return self.run(*training_packets(x, labels))
 
     def infer(self, x: Any, labels: Any) -> Iterator[Samples]:
         """Infer samples (n, M); `correct` compares with labels (n,); yield as `run`."""
@@ -297,10 +302,12 @@ class Rtl:
 def _aligned(record: dict[str, np.ndarray], kept: np.ndarray) -> dict[str, np.ndarray]:
     """Give each of the first packets of a record the local errors that the next one brought."""
     count = len(kept)
-    aligned = {name: values[:count][kept] for name, values in record.items()}
-    for name in ("g", "g_beats"):
-        values = record[name][1 : count + 1]
-        # After the last packet there is none to bring any.
-        nothing = np.zeros((count - len(values), *values.shape[1:]), values.dtype)
-        aligned[name] = np.concatenate([values, nothing])[kept]
-    return aligned
+    aligned = {name: values[:count] for name, values in record.items()}
+    beats = record["g_beats"][1 : count + 1]
+    # After the last packet there is none to bring any.
+    beats = np.append(beats, np.zeros(count - len(beats), int))
+    aligned["g_beats"] = beats
+    aligned["g"] = np.zeros_like(aligned["g"])
+    brought = beats > 0
+    aligned["g"][brought] = record["g"][1 : count + 1][brought[: len(record["g"]) - 1]]
+    return {name: values[kept] for name, values in aligned.items()}

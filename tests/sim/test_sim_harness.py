@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The parts of the harness, against streams that stall at random."""
+
+import random
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import data
+from amaranth.sim import Simulator
+
+from golden import spec as golden_spec
+from hw.plan import LayerPlan
+from hw.ports import COUNTERS, Command
+from sim.harness import Recorder, SampleSource, WeightSink, WeightSource, burst
+
+
+def plan(*, inputs=3, neurons=4, lanes=2, classes=3, **formats):
+    network = golden_spec.parse(
+        {
+            "name": "harness",
+            "inputs": inputs,
+            "classes": classes,
+            "seed": 1,
+            "batch": 1,
+            "epochs": 1,
+            "lr_step": 1,
+            "layer": [{"neurons": neurons, "lanes": lanes, "rule": "sym", **formats}],
+        },
+        "harness.toml",
+    )
+    return LayerPlan(network.layers[0], network.lr_growth)
+
+
+def simulate(component, *testbenches):
+    m = Module()
+    m.submodules.component = component
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    for testbench in testbenches:
+        simulator.add_testbench(testbench)
+    simulator.run_until(5e-3)
+
+
+def sink(stream, received, *, seed):
+    """Take what a stream offers, with pauses."""
+
+    async def testbench(ctx):
+        pause = random.Random(seed)
+        while True:
+            ctx.set(stream.ready, pause.random() < 0.6)
+            _, _, valid, payload, ready = await ctx.tick().sample(
+                stream.valid, stream.payload, stream.ready
+            )
+            if valid and ready:
+                received.append(payload)
+
+    return testbench
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 5])
+def test_sample_source(inputs):
+    source = SampleSource(inputs=inputs, classes=7)
+    received = []
+    commands = [Command.TRAIN, Command.FLUSH, Command.INFER, Command.READ, Command.TRAIN]
+    samples = [[random.Random(k).randrange(256) for _ in range(inputs)] for k in range(5)]
+
+    async def feed(ctx):
+        for k, (command, x) in enumerate(zip(commands, samples, strict=True)):
+            word = {"x": x, "command": command.value, "label": k, "turn": ~k & 1}
+            ctx.set(source.word, word)
+            while ctx.get(source.taken) != ~k & 1:
+                await ctx.tick()
+
+    simulate(source, feed, sink(source.o, received, seed=inputs))
+    expected = [
+        (command, k, value)
+        for k, (command, x) in enumerate(zip(commands, samples, strict=True))
+        for value in (x if command in (Command.TRAIN, Command.INFER) else x[:1])
+    ]
+    assert [(b.header.command, b.header.label, b.x[0]) for b in received] == expected
+
+
+@pytest.mark.parametrize(("neurons", "inputs", "words"), [(4, 15, 64), (1, 12, 13), (2, 66, 2)])
+def test_burst(neurons, inputs, words):
+    assert burst(plan(neurons=neurons, lanes=1, inputs=inputs)) == words
+
+
+@pytest.mark.parametrize("neurons", [1, 67])
+def test_weights_in(neurons):
+    layer = plan(neurons=neurons, lanes=1, inputs=1)
+    source = WeightSource(layer)
+    received = []
+    weights = [random.Random(1).randrange(-2048, 2048) for _ in range(4 * source.burst)]
+
+    async def feed(ctx):
+        for k in range(4):
+            word = weights[k * source.burst : (k + 1) * source.burst]
+            ctx.set(source.word, {"weights": word, "turn": ~k & 1})
+            while ctx.get(source.taken) != ~k & 1:
+                await ctx.tick()
+
+    simulate(source, feed, sink(source.o, received, seed=neurons))
+    assert received == weights
+
+
+@pytest.mark.parametrize("neurons", [1, 67])
+def test_weights_out(neurons):
+    layer = plan(neurons=neurons, lanes=1, inputs=1)
+    gathered = WeightSink(layer)
+    weights = [random.Random(2).randrange(-2048, 2048) for _ in range(4 * gathered.burst)]
+    received = []
+
+    async def feed(ctx):
+        pause = random.Random(neurons)
+        for weight in weights:
+            while pause.random() < 0.4:
+                await ctx.tick()
+            ctx.set(gathered.i.payload, weight)
+            ctx.set(gathered.i.valid, 1)
+            await ctx.tick()
+            ctx.set(gathered.i.valid, 0)
+
+    async def read(ctx):
+        async for _ in ctx.changed(gathered.given):
+            if ctx.get(gathered.given) != len(received) // gathered.burst % 2:
+                received.extend(ctx.get(gathered.word).weights)
+
+    simulate(gathered, feed, read)
+    assert received == weights
+
+
+class Layer:
+    """Drives the taps of a recorder as a layer would."""
+
+    def __init__(self, recorder, seed):
+        self.recorder = recorder
+        self.random = random.Random(seed)
+
+    async def wait(self, ctx):
+        for _ in range(self.random.randrange(3)):
+            await ctx.tick()
+
+    async def beats(self, ctx, name, values):
+        taps, width = self.recorder.monitor, self.recorder.plan.drain
+        for k in range(0, len(values), width):
+            await self.wait(ctx)
+            ctx.set(getattr(taps, name), values[k : k + width])
+            ctx.set(getattr(taps, f"{name}_valid"), 1)
+            await ctx.tick()
+            ctx.set(getattr(taps, f"{name}_valid"), 0)
+
+    async def scores(self, ctx, s, e):
+        taps = self.recorder.monitor
+        ctx.set(taps.s, s)
+        ctx.set(taps.e, e)
+        ctx.set(taps.score_valid, 1)
+        await ctx.tick()
+        ctx.set(taps.score_valid, 0)
+
+    async def result(self, ctx, command, label):
+        result = self.recorder.result
+        await self.wait(ctx)
+        ctx.set(result.payload, {"header": {"command": command, "label": label}, "prediction": 2})
+        ctx.set(result.valid, 1)
+        while not ctx.get(result.ready):
+            await ctx.tick()
+        await ctx.tick()
+        ctx.set(result.valid, 0)
+
+
+def recorder(seed=0):
+    layout = data.StructLayout(dict.fromkeys(COUNTERS, 48))
+    component = Recorder(plan(), layout)
+    words = []
+
+    async def read(ctx):
+        before = 0
+        async for _ in ctx.changed(component.given):
+            if ctx.get(component.given) != before:
+                before = 1 - before
+                words.append(ctx.get(component.word))
+
+    return component, Layer(component, seed), words, read
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_recorder(seed):
+    component, layer, words, read = recorder(seed)
+
+    async def drive(ctx):
+        ctx.set(component.counters.busy, 99)
+        # A sample that trains, one that does not, and a flush. The local errors of the first
+        # come while the second is processed.
+        await layer.beats(ctx, "y", [1, 2, 3, 255])
+        await layer.scores(ctx, [-5, 6, -7], [-255, 255, 0])
+        await layer.result(ctx, Command.TRAIN, 1)
+        await layer.beats(ctx, "g", [-10, 20, -30, 40])
+        await layer.beats(ctx, "y", [5, 6, 7, 8])
+        await layer.scores(ctx, [1, 2, 3], [0, 0, 0])
+        await layer.result(ctx, Command.INFER, 2)
+        await layer.result(ctx, Command.FLUSH, 0)
+        await layer.result(ctx, Command.READ, 0)
+        for _ in range(5):
+            await ctx.tick()
+
+    simulate(component, drive, read)
+    train, infer, flush, *rest = words
+    assert len(rest) == 1
+    assert (list(train.y), train.y_beats, train.g_beats) == ([1, 2, 3, 255], 4, 0)
+    assert (list(train.s), list(train.e)) == ([-5, 6, -7], [-255, 255, 0])
+    assert (train.result.header.command, train.result.header.label) == (Command.TRAIN, 1)
+    assert train.result.prediction == 2
+    assert train.counters.busy == 99
+    assert (list(infer.y), list(infer.g)) == ([5, 6, 7, 8], [-10, 20, -30, 40])
+    assert (infer.y_beats, infer.g_beats, infer.overrun) == (4, 4, 0)
+    assert (flush.g_beats, flush.result.header.command) == (0, Command.FLUSH)
+
+
+def test_recorder_flush_brings_local_errors():
+    component, layer, words, read = recorder()
+
+    async def drive(ctx):
+        await layer.beats(ctx, "y", [1, 2, 3, 4])
+        await layer.scores(ctx, [0, 0, 0], [1, 2, 3])
+        await layer.result(ctx, Command.TRAIN, 0)
+        await layer.beats(ctx, "g", [9, 8, 7, 6])
+        await layer.result(ctx, Command.FLUSH, 0)
+        for _ in range(5):
+            await ctx.tick()
+
+    simulate(component, drive, read)
+    assert (list(words[1].g), words[1].g_beats) == ([9, 8, 7, 6], 4)
+
+
+def test_recorder_result_before_scores():
+    component, layer, words, read = recorder()
+
+    async def drive(ctx):
+        await layer.beats(ctx, "y", [1, 2, 3, 4])
+        await layer.result(ctx, Command.TRAIN, 1)
+        for _ in range(5):
+            await ctx.tick()
+        assert not words
+        await layer.scores(ctx, [4, 5, 6], [1, 2, 3])
+        for _ in range(5):
+            await ctx.tick()
+
+    simulate(component, drive, read)
+    assert [list(word.s) for word in words] == [[4, 5, 6]]
+
+
+def test_recorder_tells_of_missing_and_surplus_beats():
+    component, layer, words, read = recorder()
+
+    async def drive(ctx):
+        await layer.beats(ctx, "y", [1, 2, 3])
+        await layer.scores(ctx, [0, 0, 0], [0, 0, 0])
+        await layer.result(ctx, Command.INFER, 0)
+        await layer.beats(ctx, "y", [1, 2, 3, 4, 5, 6, 7])
+        await layer.scores(ctx, [0, 0, 0], [0, 0, 0])
+        await layer.result(ctx, Command.INFER, 0)
+        for _ in range(5):
+            await ctx.tick()
+
+    simulate(component, drive, read)
+    assert [word.y_beats for word in words] == [3, 5]
+
+
+def test_recorder_overrun():
+    component, layer, words, read = recorder()
+
+    async def drive(ctx):
+        for _ in range(2):
+            await layer.scores(ctx, [0, 0, 0], [0, 0, 0])
+            await ctx.tick()
+        await layer.result(ctx, Command.INFER, 0)
+        for _ in range(5):
+            await ctx.tick()
+
+    simulate(component, drive, read)
+    assert [word.overrun for word in words] == [1]
