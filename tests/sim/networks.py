@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Small networks and data for the tests of whole runs."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from golden import spec
+
+
+def describe(*layers, inputs, classes=10, **settings):
+    """Describe a network of `layers`, each a dictionary of what its table holds."""
+    table = {
+        "name": "tiny",
+        "inputs": inputs,
+        "classes": classes,
+        "seed": 1,
+        "batch": 1,
+        "epochs": 2,
+        "lr_step": 1,
+        **settings,
+        "layer": [{"rule": "sym", **layer} for layer in layers],
+    }
+    return spec.parse(table, "tiny.toml")
+
+
+def tiny(**settings):
+    """Describe two layers, neither with as many neurons as its groups have lanes."""
+    return describe(
+        {"neurons": 7, "lanes": 3}, {"neurons": 5, "lanes": 2}, inputs=6, classes=3, **settings
+    )
+
+
+def noise(network, count, seed=0):
+    """Make random samples (count, M), some pixels 0 and some 255, with labels."""
+    random = np.random.default_rng(seed)
+    x = random.integers(0, 256, (count, network.inputs), np.uint8)
+    kind = random.random(x.shape)
+    x[kind < 0.3] = 0
+    x[kind > 0.9] = 255
+    return x, random.integers(0, network.classes, count)
+
+
+def data(network, train=10, test=5):
+    """Make a data set of noise."""
+    x, labels = noise(network, train + test)
+    return SimpleNamespace(
+        train_x=x[:train], train_y=labels[:train], test_x=x[train:], test_y=labels[train:]
+    )

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The compiled network as an object: calls that are abandoned, wrong, or never answered."""
+
+import numpy as np
+import pytest
+
+from hw.ports import COUNTERS, Command
+from sim.rtl import Rtl
+from sim.verilator import SimulationError
+from tests.sim.networks import noise, tiny
+
+
+@pytest.fixture
+def rtl(tmp_path):
+    with Rtl(tiny(), folder=tmp_path) as rtl:
+        yield rtl
+
+
+def test_abandoned_call_is_finished(rtl):
+    x, labels = noise(rtl.spec, 500)
+    next(rtl.train(x, labels))
+    once = rtl.read()
+    rtl.load(rtl.read())
+    assert all(np.array_equal(a, b) for a, b in zip(once, rtl.read(), strict=True))
+
+
+def test_all_samples_come_in_order(rtl):
+    x, labels = noise(rtl.spec, 300)
+    for layer in zip(*rtl.train(x, labels), strict=True):
+        assert np.concatenate([part["label"] for part in layer]).tolist() == labels.tolist()
+        assert all((part["command"] == Command.TRAIN.value).all() for part in layer)
+
+
+def test_inference_has_no_local_errors(rtl):
+    x, labels = noise(rtl.spec, 6)
+    commands = [Command.TRAIN, Command.INFER, Command.FLUSH, Command.INFER, Command.INFER]
+    (samples,) = rtl.run(commands, labels[:5], x[:5])
+    for plan, layer in zip(rtl.plans, samples, strict=True):
+        assert layer["g_beats"].tolist() == [plan.sample_beats, 0, 0, 0]
+        assert not layer["g"][1:].any()
+
+
+def test_train_cannot_be_last(rtl):
+    with pytest.raises(ValueError, match="packets must not end with TRAIN; add a FLUSH"):
+        next(rtl.run([Command.TRAIN], [0], np.zeros((1, 6))))
+
+
+def test_counters(rtl):
+    for _ in rtl.train(*noise(rtl.spec, 3)):
+        pass
+    for counters in rtl.counters:
+        assert set(counters) == set(COUNTERS)
+        parts = ("busy", "stall_input", "stall_error", "stall_output", "other")
+        assert counters["cycles"] == sum(counters[name] for name in parts)
+        assert 0 < counters["cycles"] <= rtl.clocks
+
+
+def test_silence_is_an_error(tmp_path):
+    with (
+        pytest.raises(SimulationError, match=r"did nothing for \d+ clocks; missing: 1 of record0"),
+        Rtl(tiny(), folder=tmp_path) as rtl,
+    ):
+        # Weights are asked for, but never sent.
+        for _ in rtl._packets([Command.LOAD]):
+            pass
+
+
+def test_simulation_that_dies(tmp_path):
+    def crash():
+        with Rtl(tiny(), folder=tmp_path) as rtl:
+            rtl._connection.send("what the bench cannot understand")
+            rtl.read()
+
+    with pytest.raises(SimulationError, match=r"sim\.bench failed(.|\n)*AttributeError"):
+        crash()
