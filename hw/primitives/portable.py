@@ -29,9 +29,9 @@ class Memory(interface.Memory):
         m = Module()
         m.submodules.array = array = memory.Memory(shape=self.width, depth=self.depth, init=[])
         read, write = array.read_port(), array.write_port()
-        output = Signal(self.width, reset_less=True)
+        in_register = Signal(self.width, reset_less=True)
         data = Signal(self.width, reset_less=True)
-        m.d.sync += [output.eq(read.data), data.eq(output)]
+        m.d.sync += [in_register.eq(read.data), data.eq(in_register)]
         m.d.comb += [
             read.addr.eq(self.read_addr),
             self.read_data.eq(data),
