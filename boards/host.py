@@ -17,11 +17,12 @@ import numpy as np
 from tqdm import tqdm
 
 from golden.data import Data, order
-from golden.spec import Network
+from golden.spec import Layer, Network
+from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Rule
 
 from .frames import OVERHEAD, Decoder, Frame
-from .link import COUNTER_BYTES, Info, Op, fingerprint
+from .link import COUNTER_BYTES, VERSION, Info, Op, fingerprint
 
 __all__ = ["Board", "LinkError", "Port", "train"]
 
@@ -140,9 +141,15 @@ class Board:
 
     def _greet(self) -> Info:
         try:
-            return Info.decode(self._ask(Op.INFO).body)
+            info = Info.decode(self._ask(Op.INFO).body)
         except ValueError as error:
             raise LinkError(f"this board speaks another protocol: {error}") from error
+        if info.version != VERSION:
+            raise LinkError(
+                f"this board speaks version {info.version} of the protocol, not {VERSION}; "
+                "build its bitstream again"
+            )
+        return info
 
     def _ask(self, op: Op, argument: int = 0, body: bytes = b"") -> Frame:
         (answer,) = self._exchange([(op, argument, body)])
@@ -250,19 +257,19 @@ def train(
         From the board, or if there is nothing to resume.
     """
     board.check(spec)
+    _check_schedule(spec, epochs)
     folder.mkdir(parents=True, exist_ok=True)
     saved = folder / "weights.npz"
     accuracies: list[list[float]] = []
     samples = 0
     if resume:
-        accuracies, weights = _load(saved)
+        accuracies, weights = _load(saved, spec)
         board.load_weights(weights)
         samples = len(accuracies) * len(data.train_y)
     try:
         for epoch in range(len(accuracies), epochs):
             for layer in spec.layers:
-                lr = layer.lr + epoch // spec.lr_step
-                board.set(layer.index, lr=lr, rule=layer.rule)
+                board.set(layer.index, lr=_lr(spec, layer, epoch), rule=layer.rule)
             chosen = order(spec.seed, epoch, len(data.train_y))
             images, labels = data.train_x[chosen], data.train_y[chosen]
             title = f"epoch {epoch + 1}/{epochs}"
@@ -273,7 +280,7 @@ def train(
             accuracies.append([round(float(100 * r), 2) for r in right / len(labels)])
             weights = board.read_weights(spec)
             arrays = {f"W{i}": array for i, array in enumerate(weights)}
-            np.savez(saved, accuracies=np.array(accuracies), **arrays)
+            np.savez(saved, **{"accuracies": np.array(accuracies), **arrays})
             tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
     finally:
         result = {"name": spec.name, "samples": samples, "test_accuracy": accuracies}
@@ -281,10 +288,30 @@ def train(
     return accuracies
 
 
-def _load(saved: Path) -> tuple[list[list[float]], list[np.ndarray]]:
+def _lr(spec: Network, layer: Layer, epoch: int) -> int:
+    """Compute the learning-rate shift of an epoch."""
+    return layer.lr + epoch // spec.lr_step
+
+
+def _check_schedule(spec: Network, epochs: int):
+    for layer in spec.layers:
+        highest = LayerPlan(layer, spec.lr_growth).lr_max
+        for epoch in range(epochs):
+            if _lr(spec, layer, epoch) > highest:
+                raise LinkError(
+                    f"epoch {epoch + 1} needs a learning-rate shift of {_lr(spec, layer, epoch)} "
+                    f"in layer {layer.index}, and the hardware was built for at most {highest}; "
+                    f"raise epochs in {spec.path} and build the bitstream again"
+                )
+
+
+def _load(saved: Path, spec: Network) -> tuple[list[list[float]], list[np.ndarray]]:
     try:
         with np.load(saved) as arrays:
-            weights = [arrays[f"W{i}"] for i in range(len(arrays.files) - 1)]
+            weights = [
+                arrays[f"W{layer.index}"].reshape(layer.neurons, layer.columns)
+                for layer in spec.layers
+            ]
             return arrays["accuracies"].tolist(), weights
     except (OSError, ValueError, KeyError) as error:
         raise LinkError(f"nothing to take up again: {error}") from error

@@ -39,8 +39,19 @@ from hw.primitives import Primitives
 
 from .frames import BODY_MAX, HEADER, FrameReceiver, FrameSender
 
-__all__ = ["COUNTER_BYTES", "WEIGHT_BYTES", "Info", "Link", "LinkShape", "Op", "fingerprint"]
+__all__ = [
+    "COUNTER_BYTES",
+    "VERSION",
+    "WEIGHT_BYTES",
+    "Info",
+    "Link",
+    "LinkShape",
+    "Op",
+    "fingerprint",
+]
 
+#: Version of the protocol, which INFO states.
+VERSION = 1
 #: Bytes of a weight and of a counter in a frame.
 WEIGHT_BYTES = 2
 COUNTER_BYTES = 6
@@ -62,7 +73,7 @@ class Op(enum.IntEnum, shape=8):
 
 def fingerprint(spec: Network) -> int:
     """Compute a number that differs, most likely, for networks that compute different things."""
-    return zlib.crc32(repr((spec.inputs, spec.classes, spec.layers)).encode())
+    return zlib.crc32(repr((spec.inputs, spec.classes, spec.lr_growth, spec.layers)).encode())
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ class Info:
     fingerprint: int
     name: str
     #: Version of the protocol.
-    version: int = 1
+    version: int = VERSION
 
     _FORMAT = struct.Struct("<BIHI")
 

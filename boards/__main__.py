@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line: `python -m boards`."""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import serial
+
+from golden.data import load as load_data
+from golden.spec import Network, SpecError
+from hw.description import DescriptionError, describe
+from hw.estimate import Estimate, estimate
+from hw.plan import PlanError
+
+from .build import BuildError, Result, build, prepare, tool
+from .host import Board, LinkError, train
+from .pll import PLLError
+from .ulx3s import PLATFORMS, ULX3STop
+
+#: Where everything goes that is built or learned.
+BUILD = Path("build")
+#: Seconds that an answer of a board may take.
+TIMEOUT = 2.0
+
+EPILOG = """\
+examples:
+  python -m boards build ulx3s --config digits --size 12F
+  python -m boards build ulx3s --config mnist --freq 100 --seeds 1 2 3
+  python -m boards program ulx3s --config digits --size 12F
+  python -m boards train --config digits --port /dev/ttyUSB0
+
+exit status: 0 done, 1 a tool, the timing or the line failed, 2 bad arguments
+"""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message says what to change."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m boards",
+        description="Build the bitstream of a network for a board, load it, and train it there.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    network = argparse.ArgumentParser(add_help=False)
+    network.add_argument(
+        "--config",
+        default="digits",
+        help="name of a description in configs/, or path of a .toml file (%(default)s)",
+    )
+    line = argparse.ArgumentParser(add_help=False)
+    line.add_argument(
+        "--baud", type=int, default=1_000_000, help="rate of the serial line (%(default)s)"
+    )
+    board = argparse.ArgumentParser(add_help=False)
+    board.add_argument("board", choices=["ulx3s"])
+    board.add_argument("--size", choices=PLATFORMS, default="85F", help="variant (%(default)s)")
+    board.add_argument(
+        "--freq", type=float, default=80, metavar="MHZ", help="system clock (%(default)s)"
+    )
+    board.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="seeds of place and route, to take the fastest (%(default)s)",
+    )
+    port = argparse.ArgumentParser(add_help=False)
+    port.add_argument(
+        "--port", required=True, help="serial port, such as /dev/ttyUSB0, or a URL of pyserial's"
+    )
+
+    commands.add_parser(
+        "build", parents=[board, network, line], help="build a bitstream"
+    ).set_defaults(run=_build)
+    commands.add_parser(
+        "program", parents=[board, network, line], help="build, if need be, and load"
+    ).set_defaults(run=_program)
+    commands.add_parser(
+        "talk", parents=[network, line, port], help="show what a board says of itself"
+    ).set_defaults(run=_talk)
+    trainer = commands.add_parser(
+        "train", parents=[network, line, port], help="train the network on a board"
+    )
+    trainer.add_argument("--epochs", type=int, help="epochs (those of the description)")
+    trainer.add_argument("--test", type=int, help="test on the first TEST test samples (all)")
+    trainer.add_argument(
+        "--resume", action="store_true", help="go on after the last epoch that was saved"
+    )
+    trainer.set_defaults(run=_train)
+    return parser
+
+
+def _folder(arguments: argparse.Namespace, spec: Network) -> Path:
+    return BUILD / f"{arguments.board}-{arguments.size}" / spec.name
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    spec = describe(arguments.config)
+    size = arguments.size
+    expected = estimate(spec)
+    lacking = expected.lacking(size)
+    if lacking:
+        raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
+    top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)
+    folder = _folder(arguments, spec)
+    plan = prepare(PLATFORMS[size](), top)
+    results = build(plan, folder, f"{spec.name}.bit", arguments.seeds)
+    best = max(results, key=lambda result: result.fmax)
+    title = f"{spec.name} on {arguments.board}-{size}"
+    print(_table(title, results, expected))
+    (folder / "summary.json").write_text(
+        json.dumps(_summary(title, best, results, expected), indent=2) + "\n"
+    )
+    if not best.met:
+        raise BuildError(
+            f"timing is not met: {best.fmax:.1f} MHz of {best.constraint:.1f} MHz; the worst path "
+            f"is {best.worst}; lower --freq, or try other --seeds"
+        )
+    print(f"see {folder}/{spec.name}.bit, summary.json")
+    return 0
+
+
+def _table(title: str, results: Sequence[Result], expected: Estimate) -> str:
+    lines = [title, "  seed   Fmax MHz   wanted   worst path"]
+    for result in results:
+        lines.append(
+            f"{result.seed:6}{result.fmax:11.1f}{result.constraint:9.1f}   {result.worst}"
+        )
+    lines.append("  resource     used   estimate   available")
+    for name, use in results[0].use.items():
+        lines.append(
+            f"  {name.upper():8}{use.used:9}{getattr(expected.total, name):11}{use.available:12}"
+            f"{use.used / use.available:6.0%}"
+        )
+    return "\n".join(lines)
+
+
+def _summary(title: str, best: Result, results: Sequence[Result], expected: Estimate) -> dict:
+    return {
+        "title": title,
+        "met": best.met,
+        "fmax_mhz": best.fmax,
+        "constraint_mhz": best.constraint,
+        "seeds": [
+            {"seed": r.seed, "fmax_mhz": r.fmax, "met": r.met, "worst_path": asdict(r.worst)}
+            for r in results
+        ],
+        "resources": {
+            name: {**asdict(use), "estimate": getattr(expected.total, name)}
+            for name, use in best.use.items()
+        },
+        "tools": {name: version(name) for name in TOOLS},
+    }
+
+
+def _program(arguments: argparse.Namespace) -> int:
+    status = _build(arguments)
+    spec = describe(arguments.config)
+    bitstream = _folder(arguments, spec) / f"{spec.name}.bit"
+    command = [tool("OPENFPGALOADER"), "-b", arguments.board, str(bitstream)]
+    loader = subprocess.run(command, check=False)
+    if loader.returncode:
+        raise BuildError(
+            f"{Path(command[0]).name} could not load {bitstream}: is the board connected, and may "
+            "you use its USB port?"
+        )
+    return status
+
+
+@contextmanager
+def _connect(arguments: argparse.Namespace) -> Iterator[Board]:
+    try:
+        port = serial.serial_for_url(arguments.port, baudrate=arguments.baud, timeout=TIMEOUT)
+    except (serial.SerialException, ValueError) as error:
+        raise LinkError(f"--port {arguments.port}: {error}") from error
+    with port:
+        port.reset_input_buffer()
+        yield Board(port)
+
+
+def _talk(arguments: argparse.Namespace) -> int:
+    spec = describe(arguments.config)
+    with _connect(arguments) as board:
+        board.check(spec)
+        info = board.info
+        print(f"{info.name} at {info.frequency / 1e6:g} MHz")
+        for layer in spec.layers:
+            counters = board.counters(layer.index)
+            print(f"layer {layer.index}: " + ", ".join(f"{k} {v:,}" for k, v in counters.items()))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    overrides = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    spec = describe(arguments.config, **overrides)
+    if not spec.data:
+        raise UsageError(f"{spec.path}: data: nothing to train on; name a data set")
+    data = load_data(spec.data)
+    folder = BUILD / "host" / spec.name
+    with _connect(arguments) as board:
+        train(
+            board,
+            spec,
+            data,
+            folder,
+            epochs=spec.epochs,
+            test=arguments.test or len(data.test_y),
+            resume=arguments.resume,
+        )
+    print(f"see {folder}/weights.npz, result.json")
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return its exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except (UsageError, DescriptionError, SpecError, PlanError, PLLError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (BuildError, LinkError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

