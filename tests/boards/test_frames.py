@@ -61,7 +61,8 @@ def test_cut_frame(frame, after, data):
 def test_noise_before_a_frame():
     """Bytes that are no frame are passed over."""
     frame = Frame(1, 2, 3, b"body")
-    assert Decoder().feed(b"noise" + bytes([SYNC, SYNC]) + frame.encode() + bytes(BODY_MAX)) == [frame]
+    line = b"noise" + bytes([SYNC, SYNC]) + frame.encode() + bytes(BODY_MAX)
+    assert Decoder().feed(line) == [frame]
 
 
 def test_too_long():

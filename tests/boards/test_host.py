@@ -157,7 +157,7 @@ def test_nothing_to_resume(tmp_path):
     with pytest.raises(LinkError, match=r"^nothing to take up again: .*weights\.npz"):
         train(Board(FakeBoard()), SPEC, data(), tmp_path, epochs=3, test=10, resume=True)
     np.savez(tmp_path / "weights.npz", W0=np.zeros((4, 5)))
-    with pytest.raises(LinkError, match="^nothing to take up again: "):
+    with pytest.raises(LinkError, match=r"^nothing to take up again: "):
         train(Board(FakeBoard()), SPEC, data(), tmp_path, epochs=3, test=10, resume=True)
 
 
@@ -183,7 +183,7 @@ def test_no_answer():
 def test_other_network():
     """A board that holds another network is found out before anything is trained."""
     board = Board(FakeBoard(fingerprint=1, name="other"))
-    with pytest.raises(LinkError, match="^the board holds a network 'other' that differs from"):
+    with pytest.raises(LinkError, match=r"^the board holds a network 'other' that differs from"):
         board.check(SPEC)
 
 
@@ -191,10 +191,10 @@ def test_other_protocol():
     """A board that answers INFO with something else."""
     port = FakeBoard()
     port.answers = lambda frame: [(frame.op, b"?")]
-    with pytest.raises(LinkError, match="^this board speaks another protocol: not a description"):
+    with pytest.raises(LinkError, match=r"^this board speaks another protocol: not a description"):
         Board(port)
     port = FakeBoard(version=2)
-    with pytest.raises(LinkError, match="^this board speaks version 2 of the protocol, not 1"):
+    with pytest.raises(LinkError, match=r"^this board speaks version 2 of the protocol, not 1"):
         Board(port)
 
 
@@ -203,7 +203,7 @@ def test_wrong_answer():
     port = FakeBoard()
     board = Board(port)
     port.out += Frame(77, Op.FLUSH).encode()
-    with pytest.raises(LinkError, match="^the board answered operation 2, number 77, where COUNT"):
+    with pytest.raises(LinkError, match=r"^the board answered operation 2, number 77, where COUNT"):
         board.counters(0)
 
 
@@ -212,7 +212,7 @@ def test_rejected():
     port = FakeBoard()
     board = Board(port)
     port.rejected += 1
-    with pytest.raises(LinkError, match="^the line has corrupted a frame, or the board did not"):
+    with pytest.raises(LinkError, match=r"^the line has corrupted a frame, or the board did not"):
         board.counters(0)
 
 
@@ -221,7 +221,7 @@ def test_corrupted_answer():
     port = FakeBoard()
     board = Board(port)
     port.out += Frame(1, Op.COUNTERS, 0, bytes(54)).encode()[:-1] + b"\x00"
-    with pytest.raises(LinkError, match="^the line has corrupted a frame"):
+    with pytest.raises(LinkError, match=r"^the line has corrupted a frame"):
         board.counters(0)
 
 
@@ -230,5 +230,5 @@ def test_rows_of_another_length():
     port = FakeBoard()
     board = Board(port)
     port.weights[1] = np.zeros((3, 9), "<i2")
-    with pytest.raises(LinkError, match="^layer 1 of the board has rows of another length$"):
+    with pytest.raises(LinkError, match=r"^layer 1 of the board has rows of another length$"):
         board.read_weights(SPEC)

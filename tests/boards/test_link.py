@@ -279,7 +279,7 @@ def test_corrupted_byte(port):
     line = bytearray(Frame(1, Op.TRAIN, 0, bytes(SPEC.inputs)).encode())
     line[8] ^= 4
     port.write(bytes(line))
-    with pytest.raises(LinkError, match="^the line has corrupted a frame"):
+    with pytest.raises(LinkError, match=r"^the line has corrupted a frame"):
         board.counters(0)
     assert port.seen == []
 
