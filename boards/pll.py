@@ -133,7 +133,7 @@ class ECP5PLL(wiring.Component):
         self.dividers = dividers
         super().__init__({"clk_in": In(1), "clk_out": Out(1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, _platform):
         m = Module()
         dividers = self.dividers
         feedback = Signal()
@@ -176,6 +176,4 @@ class ECP5PLL(wiring.Component):
         m.submodules.gate = Instance(
             "DCCA", i_CLKI=free_running, i_CE=locked, o_CLKO=self.clk_out
         )
-        if platform is not None:
-            platform.add_clock_constraint(self.clk_out, float(dividers.frequency))
         return m

@@ -5,7 +5,7 @@ LED 0 to 5 are a bar: the share of the last 64 or so samples that the top layer 
 `LEVELS`). LED 6 changes with every sample; LED 7 blinks about once a second while the clock runs.
 """
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, Mux, Signal
+from amaranth.hdl import ClockDomain, Module, Mux, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth_boards.ulx3s import (
@@ -103,8 +103,9 @@ class ULX3STop(wiring.Component):
         m = Module()
         m.submodules.clk25 = clk25 = io.Buffer("i", platform.request("clk25", dir="-"))
         m.submodules.pll = pll = ECP5PLL(self.dividers)
-        m.domains.sync = ClockDomain(reset_less=True)
-        m.d.comb += [pll.clk_in.eq(clk25.i), ClockSignal().eq(pll.clk_out)]
+        m.domains.sync = sync = ClockDomain(reset_less=True)
+        platform.add_clock_constraint(sync.clk, float(self.dividers.frequency))
+        m.d.comb += [pll.clk_in.eq(clk25.i), sync.clk.eq(pll.clk_out)]
 
         uart = platform.request("uart", dir=dict.fromkeys(("rx", "tx", "rts", "dtr"), "-"))
         m.submodules.rx_pin = rx_pin = io.Buffer("i", uart.rx)
