@@ -5,11 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from enum import Enum
 
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
-from amaranth.lib.enum import EnumType
 
 __all__ = ["convert", "describe"]
 
@@ -81,7 +81,7 @@ def _parts(shape: object, offset: int, name: str) -> Iterator[str]:
         element = Shape.cast(shape.elem_shape)
         signed = " signed" * element.signed
         yield f"{where}: {shape.length} x {element.width} bits{signed}, the first lowest"
-    elif isinstance(shape, EnumType):
+    elif isinstance(shape, type) and issubclass(shape, Enum):
         values = ", ".join(f"{member.name} = {member.value}" for member in shape)
         yield f"{where}: {values}"
     elif name:
