@@ -308,6 +308,8 @@ class Harness(wiring.Component):
             members[f"weights_out{i}"] = Out(self._weight_sinks[i].word.shape())
         #: Names of the channels, in the order of their bits in `events`.
         self.channels = tuple(members)
+        #: Names of those that are inputs.
+        self.inputs = tuple(name for name, member in members.items() if member.flow is In)
         for i in range(len(self.plans)):
             layer = getattr(network, f"layer{i}")
             members[f"lr{i}"] = In(layer.lr.shape())

@@ -3,7 +3,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
@@ -167,27 +167,35 @@ class Rtl:
         with suppress(OSError):
             Client(address).close()
 
+    @contextmanager
+    def _alive(self):
+        """Turn a broken connection into what broke the simulation."""
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            self._thread.join()
+            raise self._failure or verilator.SimulationError("it has ended early") from error
+
     def _request(
         self, *, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, int]
     ) -> Iterator[Reply]:
         for _reply in self._pending:
             pass
-        registers = {f"lr{i}": lr for i, lr in enumerate(self.lr)}
+        # A port that nobody has put holds anything, which may look like a word.
+        registers = {} if self.clocks else dict.fromkeys(self._harness.inputs, 0)
+        registers |= {f"lr{i}": lr for i, lr in enumerate(self.lr)}
         registers |= {f"rule{i}": rule.value for i, rule in enumerate(self.rule)}
-        self._connection.send(
-            Request(self._harness.channels, registers, inputs, outputs, self._patience)
-        )
+        request = Request(self._harness.channels, registers, inputs, outputs, self._patience)
+        with self._alive():
+            self._connection.send(request)
         self._pending = self._replies()
         return self._pending
 
     def _replies(self) -> Iterator[Reply]:
         done = False
         while not done:
-            try:
+            with self._alive():
                 reply: Reply = self._connection.recv()
-            except (EOFError, OSError) as error:
-                self._thread.join()
-                raise self._failure or verilator.SimulationError("it has ended early") from error
             if reply.error:
                 raise verilator.SimulationError(reply.error)
             self.clocks = reply.clocks

@@ -42,7 +42,7 @@ LOG_LINES = 30
 
 
 class SimulationError(RuntimeError):
-    """A model did not compile, or its simulation failed; the message ends with the log's end."""
+    """A model did not compile, or its simulation failed; the message quotes the log."""
 
 
 class _Runner(cocotb_tools.runner.Verilator):
@@ -77,9 +77,11 @@ class _Runner(cocotb_tools.runner.Verilator):
         ]
 
 
-def _log_tail(log: Path) -> str:
+def _essence(log: Path) -> str:
+    """Quote the errors of a log and what follows the first, or else its end."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return "\n".join([f"(the end of {log})", *lines[-LOG_LINES:]])
+    first = next((k for k, line in enumerate(lines) if line.startswith("%Error")), -LOG_LINES)
+    return "\n".join([f"({log})", *lines[first:][:LOG_LINES]])
 
 
 def public_ports(text: str, top: str) -> str:
@@ -150,7 +152,7 @@ class Model:
         except (SystemExit, RuntimeError):
             failed = 1
         if failed:
-            raise SimulationError(f"the simulation of {test_module} failed\n{_log_tail(log)}")
+            raise SimulationError(f"the simulation of {test_module} failed\n{_essence(log)}")
 
 
 def build(
@@ -209,7 +211,7 @@ def build(
         )
     except RuntimeError as error:
         raise SimulationError(
-            f"Verilator could not compile {name}\n{_log_tail(work / 'build.log')}"
+            f"Verilator could not compile {name}\n{_essence(work / 'build.log')}"
         ) from error
     if not runtime.exists():
         spare = Path(tempfile.mkdtemp(prefix="building-", dir=CACHE))
@@ -254,7 +256,7 @@ def build_bare(top: wiring.Component, *, main: Path, header: str) -> Path:
             )
         if done.returncode:
             raise SimulationError(
-                f"Verilator could not compile {main}\n{_log_tail(work / 'build.log')}"
+                f"Verilator could not compile {main}\n{_essence(work / 'build.log')}"
             )
         _keep(work, folder)
     return folder.resolve() / "bare"
