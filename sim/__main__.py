@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from golden.data import load as load_data
-from golden.spec import Network, SpecError, load
+from golden.spec import Network, SpecError
+from hw.description import DescriptionError, describe
 from hw.plan import PlanError
 
 from . import measure
 from .run import simulate
 from .verilator import SimulationError
-
-#: Where descriptions live that are named without a path.
-CONFIGS = Path(__file__).parent.parent / "configs"
 
 RUN_HELP = """\
 Train a network in RTL. The hardware is generated, compiled with Verilator, and trained through
@@ -59,25 +57,6 @@ def _at_least(least: int):
         return int(text)
 
     return parse
-
-
-def _describe(config: str, **overrides: int) -> Network:
-    """Load the description at a path, or of that name in configs/."""
-    path = Path(config)
-    if path.suffix != ".toml":
-        path = CONFIGS / f"{config}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
-        raise UsageError(
-            f"there is no description {config!r}: give the path of a .toml file, or one of {known}"
-        )
-    spec = load(path, **overrides)
-    if spec.batch != 1:
-        raise UsageError(
-            f"{path}: batch: the hardware trains on one sample at a time, not on {spec.batch}; "
-            "set batch = 1, or train with python -m golden"
-        )
-    return spec
 
 
 def _parsers() -> dict[str, argparse.ArgumentParser]:
@@ -138,7 +117,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
 
 def _run(arguments: argparse.Namespace) -> int:
     overrides = {} if arguments.epochs is None else {"epochs": arguments.epochs}
-    spec = _describe(arguments.config, **overrides)
+    spec = describe(arguments.config, **overrides)
     if not spec.data:
         raise UsageError(f"{spec.path}: data: nothing to train on; name a data set")
     data = load_data(spec.data)
@@ -178,7 +157,7 @@ def _noise(spec: Network, samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    spec = _describe(arguments.config)
+    spec = describe(arguments.config)
     speed = measure.speed(spec, *_noise(spec, arguments.samples))
     rows = [
         ("bare C++ loop", speed.bare),
@@ -192,7 +171,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _utilisation(arguments: argparse.Namespace) -> int:
-    spec = _describe(arguments.config)
+    spec = describe(arguments.config)
     # The chain is full when every layer has begun.
     skip = 2 * len(spec.layers)
     uses = measure.use(spec, *_noise(spec, skip + 1 + arguments.samples), skip=skip)
@@ -223,7 +202,7 @@ def main(arguments: Sequence[str]) -> int:
         name, rest = "run", arguments
     try:
         return commands.get(name, _run)(parsers[name].parse_args(rest))
-    except (UsageError, SpecError, PlanError) as error:
+    except (UsageError, DescriptionError, SpecError, PlanError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except SimulationError as error:
