@@ -190,7 +190,7 @@ def prepare(platform: TemplatedPlatform, top: Elaboratable) -> BuildPlan:
         top,
         TOP,
         synth_opts=["-no-rw-check"],
-        nextpnr_opts=["--timing-allow-fail", "--report", _REPORT],
+        nextpnr_opts=["--router", "router2", "--timing-allow-fail", "--report", _REPORT],
     )
 
 

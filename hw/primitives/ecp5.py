@@ -37,23 +37,24 @@ def _pad(value: Value, width: int) -> Value:
     return Cat(value, Const(0, width - len(value)))
 
 
-def _extend(value: Value, width: int) -> Value:
-    """Repeat the sign bit of `value` up to `width` bits."""
-    return Cat(value, value[-1].replicate(width - len(value)))
-
-
 def _bits(port: str, value: Value) -> dict[str, Value]:
     """Name each bit of a port as the cells do: `i_A` becomes `i_A0`, `i_A1` and so on."""
     return {f"{port}{i}": bit for i, bit in enumerate(value)}
 
 
 class Multiplier(interface.Multiplier):
-    """One MULT18X18D with the registers of its operands and of its product."""
+    """One MULT18X18D with the registers of its operands and of its product.
+
+    Narrow operands take the upper pins, with zeros below them, and the product the upper pins as
+    well: constant pins need no wires, where copies of a sign bit would, and wires around the
+    multipliers are scarce when most of them are in use.
+    """
 
     def elaborate(self, _platform):
         m = Module()
         width = interface.MULTIPLIER_WIDTH
         product = Signal(2 * width)
+        unused_a, unused_b = width - self.a_width, width - self.b_width
         m.submodules.cell = Instance(
             "MULT18X18D",
             p_REG_INPUTA_CLK="CLK0",
@@ -66,11 +67,11 @@ class Multiplier(interface.Multiplier):
             i_SIGNEDB=1,
             i_SOURCEA=0,
             i_SOURCEB=0,
-            **_bits("i_A", _extend(self.a, width)),
-            **_bits("i_B", _extend(self.b, width)),
+            **_bits("i_A", Cat(Const(0, unused_a), self.a)),
+            **_bits("i_B", Cat(Const(0, unused_b), self.b)),
             **_bits("o_P", product),
         )
-        m.d.comb += self.p.eq(product)
+        m.d.comb += self.p.eq(product[unused_a + unused_b :])
         return m
 
 
