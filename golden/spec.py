@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The network description: the one thing that the golden model and the hardware share."""
+
+import difflib
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Layer", "Network", "SpecError", "load", "parse", "splitmix64"]
+
+#: Inputs of a sample in each data set.
+DATA_INPUTS = {"digits": 64, "mnist": 784}
+RULES = ("sym", "scfb", "random", "frozen")
+#: Streams of random numbers per layer (contract, "Random numbers").
+STREAMS = 5
+#: Widest accumulator that hardware and golden model are built for, in bits.
+ACCUMULATOR_LIMIT = 48
+
+#: Range of every optional format key of a layer.
+FORMATS = {
+    "lanes": (1, 1024),
+    "fx": (0, 8),
+    "fy": (0, 8),
+    "fw": (1, 24),
+    "wb": (2, 18),
+    "mb": (1, 8),
+    "fe": (1, 16),
+    "lr": (0, 24),
+    "init_bits": (1, 17),
+    "ms": (-8, 24),
+}
+NETWORK_KEYS = (
+    "name", "data", "inputs", "classes", "seed", "batch", "epochs", "lr_step", "layer",
+)  # fmt: skip
+LAYER_KEYS = ("neurons", "rule", *FORMATS)
+
+
+class SpecError(ValueError):
+    """The description is not valid; the message names the file, the key and the mend."""
+
+
+def splitmix64(x: int) -> int:
+    """Mix a 64-bit number (contract, "Random numbers").
+
+    >>> hex(splitmix64(1024))
+    '0x4426acba529f17cc'
+    """
+    mask = (1 << 64) - 1
+    x = (x + 0x9E3779B97F4A7C15) & mask
+    x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & mask
+    x = ((x ^ x >> 27) * 0x94D049BB133111EB) & mask
+    return x ^ x >> 31
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, every default resolved (contract, "Formats").
+
+    `seeds[k]` is the 64-bit seed of random stream k.
+    """
+
+    index: int
+    inputs: int
+    neurons: int
+    classes: int
+    lanes: int
+    rule: str
+    fx: int
+    fy: int
+    fw: int
+    wb: int
+    mb: int
+    fe: int
+    lr: int
+    init_bits: int
+    ms: int
+    seeds: tuple[int, ...]
+
+    @property
+    def one(self) -> int:
+        """Input of the bias column."""
+        return min(2**self.fx, 128)
+
+    @property
+    def columns(self) -> int:
+        """Weights per neuron, the bias included."""
+        return self.inputs + 1
+
+    @property
+    def weights(self) -> int:
+        """Weights of the layer, the biases included."""
+        return self.neurons * self.columns
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole network, bottom layer first, and how to train it."""
+
+    name: str
+    data: str | None
+    classes: int
+    seed: int
+    batch: int
+    epochs: int
+    lr_step: int
+    path: str
+    layers: tuple[Layer, ...]
+    inputs: int
+
+    @property
+    def lr_growth(self) -> int:
+        """How far the learning-rate shift grows over the run."""
+        return (self.epochs - 1) // self.lr_step
+
+
+class _Table:
+    """Checked access to one table of the description."""
+
+    def __init__(self, table: dict, path: str, where: str, known: tuple[str, ...]):
+        self.table, self.path, self.where = table, path, where
+        for key in table:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                mend = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                raise self.error(key, f"unknown key; {mend}")
+
+    def error(self, key: str, text: str) -> SpecError:
+        return SpecError(f"{self.path}: {self.where}{key}: {text}")
+
+    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        value = self.table.get(key, default)
+        if value is None:
+            raise self.error(key, f"is missing; give a number from {low} to {high}")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.error(key, f"must be a whole number, not {value!r}")
+        if not low <= value <= high:
+            raise self.error(key, f"must be from {low} to {high}, not {value}")
+        return value
+
+    def choice(self, key: str, known: tuple[str, ...], default: str | None) -> str | None:
+        value = self.table.get(key, default)
+        if value is not None and value not in known:
+            raise self.error(key, f"must be one of {', '.join(known)}, not {value!r}")
+        return value
+
+
+def load(path: str | Path, **overrides: int) -> Network:
+    """Read a description from a TOML file; `overrides` replace top-level keys.
+
+    Raises
+    ------
+    SpecError
+        If the file cannot be read or the description is not valid.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}; give a .toml file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: is not TOML: {error}") from None
+    return parse(table | overrides, str(path))
+
+
+def parse(table: dict, path: str) -> Network:
+    """Build the description from a parsed TOML table; `path` names it in messages.
+
+    Raises
+    ------
+    SpecError
+        If anything is unknown, missing, of the wrong type or out of range.
+    """
+    top = _Table(table, path, "", NETWORK_KEYS)
+    source = top.choice("data", tuple(DATA_INPUTS), None)
+    if source is None and "inputs" not in table:
+        raise top.error("data", f"is missing; give one of {', '.join(DATA_INPUTS)}, or inputs")
+    inputs = top.integer("inputs", 1, 65535, DATA_INPUTS.get(source or ""))
+    if source is not None and inputs != DATA_INPUTS[source]:
+        raise top.error("inputs", f"must be {DATA_INPUTS[source]} for {source}, not {inputs}")
+    name = table.get("name", Path(path).stem)
+    if not isinstance(name, str) or not name:
+        raise top.error("name", f"must be a text, not {name!r}")
+    classes = top.integer("classes", 2, 256)
+    if source is not None and classes != 10:
+        raise top.error("classes", f"must be 10 for {source}, not {classes}")
+    seed = top.integer("seed", 0, 2**53, 1)
+    tables = table.get("layer")
+    if not isinstance(tables, list) or not tables:
+        raise top.error("layer", "is missing; give one [[layer]] table for each layer")
+
+    layers: list[Layer] = []
+    for index, entry in enumerate(tables):
+        if not isinstance(entry, dict):
+            raise top.error("layer", "must be tables; write [[layer]]")
+        layers.append(_layer(_Table(entry, path, f"layer {index}: ", LAYER_KEYS), layers, index,
+                             layers[-1].neurons if layers else inputs, classes, seed))
+    return Network(
+        name=name,
+        data=source,
+        classes=classes,
+        seed=seed,
+        batch=top.integer("batch", 1, 65536, 1),
+        epochs=top.integer("epochs", 1, 100000, 1),
+        lr_step=top.integer("lr_step", 1, 100000, 100000),
+        path=path,
+        layers=tuple(layers),
+        inputs=inputs,
+    )
+
+
+def _layer(
+    table: _Table, below: list[Layer], index: int, inputs: int, classes: int, seed: int
+) -> Layer:
+    def number(key: str, default: int) -> int:
+        return table.integer(key, *FORMATS[key], default)
+
+    neurons = table.integer("neurons", 1, 65535)
+    fx = number("fx", below[-1].fy if below else 8)
+    if below and fx != below[-1].fy:
+        raise table.error("fx", f"must be {below[-1].fy}, the fy of the layer below, not {fx}")
+    fy, fw, wb, mb, fe = (
+        number(key, default)
+        for key, default in (("fy", 4), ("fw", 12), ("wb", 12), ("mb", 2), ("fe", 8))
+    )
+    if fw + fx < fy:
+        raise table.error("fy", f"must be at most fw + fx = {fw + fx}, not {fy}")
+    # Equation (7) of the paper, to the nearest power of two.
+    std = math.sqrt((4**mb - 1) / 3)
+    ms = number("ms", math.floor(math.log2(std / math.sqrt(2 / (neurons + classes))) + 0.5))
+    init_bits = number(
+        "init_bits",
+        max(1, min(math.floor(math.log2(math.sqrt(6 / inputs) * 2**fw) + 0.5), wb - 1)),
+    )
+    if init_bits > wb - 1:
+        raise table.error("init_bits", f"must be at most wb - 1 = {wb - 1}, not {init_bits}")
+    bounds = {
+        "z": ((255 * inputs + min(2**fx, 128)) << (wb - 1), "wb"),
+        "s": ((2**mb - 1) * 255 * neurons, "mb"),
+        "g": ((2**mb - 1) * (2**fe - 1) * classes, "fe"),
+    }
+    for quantity, (bound, key) in bounds.items():
+        if bound.bit_length() + 1 > ACCUMULATOR_LIMIT:
+            raise table.error(
+                key,
+                f"the accumulator of {quantity} would need {bound.bit_length() + 1} bits, over "
+                f"the limit of {ACCUMULATOR_LIMIT}; lower {key} or the number of neurons",
+            )
+    return Layer(
+        index=index,
+        inputs=inputs,
+        neurons=neurons,
+        classes=classes,
+        lanes=number("lanes", 8),
+        rule=table.choice("rule", RULES, "sym") or "sym",
+        fx=fx,
+        fy=fy,
+        fw=fw,
+        wb=wb,
+        mb=mb,
+        fe=fe,
+        lr=number("lr", 6),
+        init_bits=init_bits,
+        ms=ms,
+        seeds=tuple(splitmix64(seed * 1024 + index * 16 + k) for k in range(STREAMS)),
+    )

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The dimensions of a layer's hardware, derived once from the network description."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+from golden.spec import Layer
+
+__all__ = ["LayerPlan", "PlanError", "signed_width"]
+
+#: Width of both operands of the multiplier that every lane uses twice.
+MULTIPLIER_WIDTH = 18
+#: Lanes that share one set of broadcast registers; the next cluster sees them a clock later.
+CLUSTER_LANES = 8
+#: The serial tail of a step grows by two clocks for each beat of a drained group.
+DRAIN_BEATS = 16
+#: Steps of learning-rate decay that the registers can always reach.
+LR_SPAN = 3
+
+
+class PlanError(ValueError):
+    """The description is valid, but this hardware cannot hold it; the message says what to change."""
+
+
+def signed_width(bound: int) -> int:
+    """Bits of a two's complement number that holds -`bound` to `bound`."""
+    return bound.bit_length() + 1
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What the hardware of one layer needs to know beyond its description.
+
+    Parameters
+    ----------
+    layer
+        The description.
+    lr_growth
+        How far the learning-rate shift grows over the run: the run-time register covers it.
+
+    Raises
+    ------
+    PlanError
+        If the local error, shifted for every learning rate of the run, exceeds the multiplier.
+    """
+
+    layer: Layer
+    lr_growth: int = 0
+
+    def __post_init__(self):
+        if self.g_width + self.lr_growth > MULTIPLIER_WIDTH:
+            raise PlanError(
+                f"layer {self.layer.index}: the local error has {self.g_width} bits and the "
+                f"learning rate falls by {self.lr_growth} bits over the run, which exceeds the "
+                f"multiplier's {MULTIPLIER_WIDTH}; lower mb, fe or epochs, or raise lr_step"
+            )
+        if self.update_shift < 1:
+            raise PlanError(
+                f"layer {self.layer.index}: fe + fx - fw + lr must be at least 1 at the end of "
+                f"the run, not {self.update_shift}; raise lr, or lower fw"
+            )
+
+    # Lanes and their order
+
+    @property
+    def groups(self) -> int:
+        """Passes over the inputs in a step: neurons over lanes, rounded up."""
+        return ceil(self.layer.neurons / self.layer.lanes)
+
+    @property
+    def depth(self) -> int:
+        """Words in the weight bank of a lane."""
+        return self.groups * self.layer.columns
+
+    @cached_property
+    def drain(self) -> int:
+        """Neurons per clock between the lanes, the classifier and the feedback; divides the lanes."""
+        lanes = self.layer.lanes
+        return next(d for d in range(1, lanes + 1) if lanes % d == 0 and lanes // d <= DRAIN_BEATS)
+
+    @property
+    def beats(self) -> int:
+        """Clocks in which one group of neurons is drained."""
+        return self.layer.lanes // self.drain
+
+    @property
+    def sample_beats(self) -> int:
+        """Beats of a whole sample, those of padding neurons included."""
+        return self.groups * self.beats
+
+    @property
+    def output_beats(self) -> int:
+        """Beats of a whole sample that hold at least one neuron: what the next layer receives."""
+        return ceil(self.layer.neurons / self.drain)
+
+    @cached_property
+    def clusters(self) -> tuple[range, ...]:
+        """The lanes of each cluster, in the order in which inputs pass through them."""
+        size = max(CLUSTER_LANES // self.drain, 1) * self.drain
+        lanes = self.layer.lanes
+        return tuple(range(a, min(a + size, lanes)) for a in range(0, lanes, size))
+
+    def drain_delay(self, cluster: int) -> int:
+        """Clocks for which a cluster holds its results back so that all beats arrive in order.
+
+        Cluster k captures its results k clocks after cluster 0, and they pass k registers on
+        their way out.
+        """
+        return max(self.clusters[cluster].start // self.drain - 2 * cluster, 0)
+
+    @cached_property
+    def drain_span(self) -> int:
+        """Clocks between the first beat of a group at the sink and the first free one after it."""
+        return max(
+            self.drain_delay(k) + 2 * k + len(lanes) // self.drain
+            for k, lanes in enumerate(self.clusters)
+        )
+
+    @property
+    def group_clocks(self) -> int:
+        """Clocks from the start of one group to the earliest start of the next."""
+        return max(self.layer.columns, self.drain_span)
+
+    # Widths
+
+    @cached_property
+    def z_width(self) -> int:
+        """Bits of a lane's accumulator."""
+        layer = self.layer
+        return signed_width((255 * layer.inputs + layer.one) << (layer.wb - 1))
+
+    @property
+    def z_shift(self) -> int:
+        """Fraction bits that an activation drops."""
+        return self.layer.fw + self.layer.fx - self.layer.fy
+
+    @cached_property
+    def s_width(self) -> int:
+        """Bits of a score."""
+        return signed_width((2**self.layer.mb - 1) * 255 * self.layer.neurons)
+
+    @property
+    def e_width(self) -> int:
+        """Bits of a class error, two's complement."""
+        return self.layer.fe + 1
+
+    @cached_property
+    def g_width(self) -> int:
+        """Bits of a local error."""
+        layer = self.layer
+        bound = (2**layer.mb - 1) * (2**layer.fe - 1) * layer.classes
+        if layer.ms > 0:
+            bound = (bound + (1 << (layer.ms - 1))) >> layer.ms
+        else:
+            bound <<= -layer.ms
+        return signed_width(bound)
+
+    # Learning rate
+
+    @property
+    def lr_min(self) -> int:
+        """The lowest learning-rate shift that the register accepts."""
+        return self.layer.lr
+
+    @property
+    def lr_max(self) -> int:
+        """The highest learning-rate shift that the register accepts."""
+        span = max(self.lr_growth, min(LR_SPAN, MULTIPLIER_WIDTH - self.g_width))
+        return self.layer.lr + span
+
+    @property
+    def update_width(self) -> int:
+        """Bits of a local error shifted left by lr_max - lr, as the lanes receive it."""
+        return self.g_width + self.lr_max - self.lr_min
+
+    @property
+    def update_shift(self) -> int:
+        """Right shift of every update; the learning rate is in the operand already."""
+        layer = self.layer
+        return layer.fe + layer.fx - layer.fw + self.lr_max

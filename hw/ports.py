@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Payloads and interfaces that more than one component speaks."""
+
+from amaranth.hdl import Shape, signed, unsigned
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .plan import LayerPlan
+
+__all__ = [
+    "COUNTERS",
+    "X_WIDTH",
+    "Command",
+    "LayerSignature",
+    "MonitorSignature",
+    "Rule",
+    "beat",
+    "header",
+]
+
+#: Bits of an activation and of an input pixel.
+X_WIDTH = 8
+#: Bits of each performance counter.
+COUNTER_WIDTH = 48
+#: Bits of the learning-rate register.
+LR_WIDTH = 5
+#: The performance counters of a layer. Every clock counts in exactly one of `busy`,
+#: `stall_input`, `stall_error`, `stall_output` and `other`.
+COUNTERS = (
+    "cycles",  # clocks since reset
+    "busy",  # clocks in which an input is issued to the lanes
+    "macs",  # products of weights that exist: two for each weight of a pass
+    "weight_reads",
+    "weight_writes",
+    "stall_input",  # no sample has arrived
+    "stall_error",  # the errors of the sample before are not made yet
+    "stall_output",  # the next layer or the reader of results does not keep up
+    "other",  # initialisation, loading and reading of weights, commands
+)
+
+
+class Command(enum.Enum, shape=3):
+    """What to do with a packet of the sample stream."""
+
+    TRAIN = 0
+    INFER = 1
+    #: Apply the last update.
+    FLUSH = 2
+    #: Stream all weights out.
+    READ = 3
+    #: Take all weights from the stream of weights.
+    LOAD = 4
+
+
+class Rule(enum.Enum, shape=2):
+    """Which weights carry the class errors back to the neurons (contract, "rule")."""
+
+    SYM = 0
+    SCFB = 1
+    RANDOM = 2
+    #: As SYM, but the weights stay what they are.
+    FROZEN = 3
+
+
+def header(classes: int) -> data.StructLayout:
+    """Layout of what travels with a packet: the command and the label."""
+    return data.StructLayout({"command": Command, "label": range(classes)})
+
+
+def beat(classes: int, width: int) -> data.StructLayout:
+    """Layout of one beat of a sample stream: the header and `width` activations."""
+    return data.StructLayout({
+        "header": header(classes),
+        "x": data.ArrayLayout(unsigned(X_WIDTH), width),
+    })
+
+
+def result(classes: int) -> data.StructLayout:
+    """Layout of what a layer says of each packet."""
+    return data.StructLayout({
+        "header": header(classes),
+        "prediction": range(classes),
+        "correct": 1,
+    })
+
+
+class MonitorSignature(wiring.Signature):
+    """Taps for verification; valid for one clock, without handshake.
+
+    - `y_valid`, `y`: activations of a sample, `drain` neurons a beat, n ascending, padding 0.
+    - `score_valid`, `s`, `e`: scores and class errors; `e` is 0 unless the sample trains.
+    - `g_valid`, `g`: local errors of a training sample, in beats like `y`; they appear while the
+      next packet is processed.
+    """
+
+    def __init__(self, plan: LayerPlan):
+        classes, drain = plan.layer.classes, plan.drain
+        super().__init__({
+            "y_valid": Out(1),
+            "y": Out(data.ArrayLayout(unsigned(X_WIDTH), drain)),
+            "score_valid": Out(1),
+            "s": Out(data.ArrayLayout(signed(plan.s_width), classes)),
+            "e": Out(data.ArrayLayout(signed(plan.e_width), classes)),
+            "g_valid": Out(1),
+            "g": Out(data.ArrayLayout(signed(plan.g_width), drain)),
+        })
+
+
+class LayerSignature(wiring.Signature):
+    """What a layer shows to its surroundings besides the sample streams.
+
+    - `result`: one record for each packet, in order; for a command, when it is done.
+    - `lr`, `rule`: run-time registers, sampled as the error of a training sample is made. `lr`
+      must lie within the plan's `lr_min` and `lr_max`.
+    - `weights_in`, `weights_out`: N (M + 1) weights in the order n, then j, after LOAD and READ.
+    - `counters`: see `COUNTERS`.
+    - `monitor`: see `MonitorSignature`.
+    """
+
+    def __init__(self, plan: LayerPlan):
+        classes = plan.layer.classes
+        weights = stream.Signature(signed(plan.layer.wb))
+        super().__init__({
+            "result": Out(stream.Signature(result(classes))),
+            "lr": In(LR_WIDTH),
+            "rule": In(Rule),
+            "weights_in": In(weights),
+            "weights_out": Out(weights),
+            "counters": Out(
+                data.StructLayout(dict.fromkeys(COUNTERS, Shape.cast(COUNTER_WIDTH)))
+            ),
+            "monitor": Out(MonitorSignature(plan)),
+        })
