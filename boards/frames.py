@@ -235,9 +235,8 @@ class FrameReceiver(wiring.Component):
             self.o.payload.eq(ring.read_data),
             self.o.valid.eq(age == ring.delay),
         ]
-        with m.If(self.o.valid):
-            with m.If(self.o.ready):
-                m.d.sync += [age.eq(0), read.eq(read + 1)]
+        with m.If(self.o.valid), m.If(self.o.ready):
+            m.d.sync += [age.eq(0), read.eq(read + 1)]
         with m.Else():
             m.d.sync += age.eq(Mux(read == committed, 0, age + 1))
         return m

@@ -284,9 +284,8 @@ class Serializer(wiring.Component):
             self.o.payload.byte.eq(rest.bytes[:8]),
             self.o.payload.last.eq(rest.last & (rest.count == 1)),
         ]
-        with m.If(self.i.ready):
-            with m.If(self.i.valid):
-                m.d.sync += rest.eq(self.i.payload)
+        with m.If(self.i.ready), m.If(self.i.valid):
+            m.d.sync += rest.eq(self.i.payload)
         with m.Elif(self.o.ready):
             m.d.sync += [rest.bytes.eq(rest.bytes >> 8), rest.count.eq(rest.count - 1)]
         return m
@@ -458,11 +457,10 @@ class Link(wiring.Component):
                     ]
                     m.next = "RESPOND"
 
-            with m.State("WAIT"):
-                with m.If(results.complete):
-                    m.d.comb += self.seen.eq(request.op <= Op.INFER)
-                    m.d.sync += loading.eq(0)
-                    m.next = "RESPOND"
+            with m.State("WAIT"), m.If(results.complete):
+                m.d.comb += self.seen.eq(request.op <= Op.INFER)
+                m.d.sync += loading.eq(0)
+                m.next = "RESPOND"
 
             with m.State("RESPOND"):
                 m.d.comb += [

@@ -70,9 +70,8 @@ class UARTReceiver(wiring.Component):
         byte = Signal(8)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(bits == 0):
-            with m.If(~rx):
-                m.d.sync += [bits.eq(BYTE_BITS), clocks.eq(self.divisor // 2)]
+        with m.If(bits == 0), m.If(~rx):
+            m.d.sync += [bits.eq(BYTE_BITS), clocks.eq(self.divisor // 2)]
         with m.Elif(clocks != 0):
             m.d.sync += clocks.eq(clocks - 1)
         with m.Else():
@@ -115,13 +114,12 @@ class UARTTransmitter(wiring.Component):
         bits = Signal(range(BYTE_BITS + 1))
         line = Signal(BYTE_BITS, init=(1 << BYTE_BITS) - 1)
         m.d.comb += [self.tx.eq(line[0]), self.i.ready.eq(bits == 0)]
-        with m.If(self.i.ready):
-            with m.If(self.i.valid):
-                m.d.sync += [
-                    line.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))),
-                    bits.eq(BYTE_BITS),
-                    clocks.eq(self.divisor - 1),
-                ]
+        with m.If(self.i.ready), m.If(self.i.valid):
+            m.d.sync += [
+                line.eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))),
+                bits.eq(BYTE_BITS),
+                clocks.eq(self.divisor - 1),
+            ]
         with m.Elif(clocks != 0):
             m.d.sync += clocks.eq(clocks - 1)
         with m.Else():

@@ -9,7 +9,7 @@ from amaranth.back import rtlil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boards.pll import DETECTOR, DIVIDER, OSCILLATOR, ECP5PLL, PLLError, solve
+from boards.pll import DETECTOR, DIVIDER, ECP5PLL, OSCILLATOR, PLLError, solve
 
 
 @settings(deadline=None, max_examples=50)

@@ -18,7 +18,7 @@ def test_check_values():
 
 
 def test_full_period():
-    polynomial = galois.Poly.Degrees([tap for tap in TAPS] + [0], order=2)
+    polynomial = galois.Poly.Degrees([*TAPS, 0], order=2)
     assert polynomial.is_primitive()
 
 
@@ -65,6 +65,6 @@ def test_rtl_against_twin(seed, width, steps):
     ],
 )
 def test_messages(seed, width, message):
-    with pytest.raises(ValueError, match="seed|width") as error:
+    with pytest.raises(ValueError, match=r"seed|width") as error:
         LFSR(seed=seed, width=width)
     assert message in str(error.value)
