@@ -20,7 +20,7 @@ LR_SPAN = 3
 
 
 class PlanError(ValueError):
-    """The description is valid, but this hardware cannot hold it; the message says what to change."""
+    """The description is valid, but the hardware cannot hold it; the message names the mend."""
 
 
 def signed_width(bound: int) -> int:
@@ -75,7 +75,7 @@ class LayerPlan:
 
     @cached_property
     def drain(self) -> int:
-        """Neurons per clock between the lanes, the classifier and the feedback; divides the lanes."""
+        """Neurons per clock between lanes, classifier and feedback; divides the lanes."""
         lanes = self.layer.lanes
         return next(d for d in range(1, lanes + 1) if lanes % d == 0 and lanes // d <= DRAIN_BEATS)
 

@@ -37,10 +37,10 @@ def test_messages(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="set LEL_DATA to a folder"):
         load("mnist")
     monkeypatch.setenv(FOLDER, str(tmp_path))
-    with pytest.raises(DataError, match="train-images-idx3-ubyte.gz: cannot be read"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: cannot be read"):
         load("mnist")
     (tmp_path / "mnist").mkdir()
     for name in MNIST_MD5:
         (tmp_path / "mnist" / name).write_bytes(b"cut")
-    with pytest.raises(DataError, match="train-images-idx3-ubyte.gz: is damaged"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: is damaged"):
         load("mnist")
