@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from golden.data import DataError
 from golden.data import load as load_data
 from golden.spec import Network, SpecError
 from hw.description import DescriptionError, describe
@@ -202,7 +203,7 @@ def main(arguments: Sequence[str]) -> int:
         name, rest = "run", arguments
     try:
         return commands.get(name, _run)(parsers[name].parse_args(rest))
-    except (UsageError, DescriptionError, SpecError, PlanError) as error:
+    except (UsageError, DescriptionError, SpecError, PlanError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except SimulationError as error:

@@ -226,8 +226,7 @@ def _train(
 ):
     """Train, and compare the weights before, now and then, and after."""
     spec, rtl = outcome.spec, pair.rtl
-    train_x, train_y = np.asarray(data.train_x), np.asarray(data.train_y)
-    test_x, test_y = np.asarray(data.test_x), np.asarray(data.test_y)
+    train_x, train_y, test_x, test_y = data
     limit = spec.epochs * len(train_x)
     total = limit if samples is None else min(samples, limit)
     outcome.weights = pair.weights()
@@ -251,7 +250,7 @@ def _train(
 
 def _test(pair: Pair, data: Data, outcome: Outcome, *, samples: int | None, quiet: bool):
     """Infer the first test samples in hardware."""
-    test_x, test_y = np.asarray(data.test_x)[:samples], np.asarray(data.test_y)[:samples]
+    test_x, test_y = data.test_x[:samples], data.test_y[:samples]
     if len(test_x):
         with _Progress("test", len(test_x), quiet) as progress:
             for correct in pair.infer(test_x, test_y):

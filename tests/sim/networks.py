@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Small networks and data for the tests of whole runs."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from golden import spec
+from golden.data import Data
 
 
 def describe(*layers, inputs, classes=10, **settings):
@@ -44,6 +43,4 @@ def noise(network, count, seed=0):
 def data(network, train=10, test=5):
     """Make a data set of noise."""
     x, labels = noise(network, train + test)
-    return SimpleNamespace(
-        train_x=x[:train], train_y=labels[:train], test_x=x[train:], test_y=labels[train:]
-    )
+    return Data(x[:train], labels[:train], x[train:], labels[train:])

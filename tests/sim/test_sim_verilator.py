@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The runner: what it compiles, when it does not, and what it says of failures."""
 
-from pathlib import Path
-
 import pytest
 from amaranth.hdl import Instance, Module
 from amaranth.lib import wiring
@@ -91,7 +89,3 @@ def test_only_ports_are_public():
 def test_no_such_module():
     with pytest.raises(ValueError, match="the Verilog has no module 'bottom'"):
         verilator.public_ports("module top();\nendmodule\n", "bottom")
-
-
-def test_cache_is_below_the_build_folder():
-    assert Path("build") in verilator.CACHE.parents
