@@ -4,6 +4,7 @@
 import gzip
 import hashlib
 import os
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +16,12 @@ __all__ = ["Data", "DataError", "load", "order"]
 DIGITS_TRAIN = 1437
 #: Environment variable that names the folder of data sets.
 FOLDER = "LEL_DATA"
-#: MD5 of the files of MNIST as distributed.
+#: MD5 of MNIST's files, unpacked: several packings are about.
 MNIST_MD5 = {
-    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    "train-images-idx3-ubyte.gz": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte.gz": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte.gz": "2646ac647ad5339dbf082846283269ad",
+    "t10k-labels-idx1-ubyte.gz": "27ae3e4e09519cfbb04c329615203637",
 }
 
 
@@ -71,16 +72,19 @@ def _mnist() -> Data:
     for name, md5 in MNIST_MD5.items():
         file = Path(root) / "mnist" / name
         try:
-            packed = file.read_bytes()
+            content[name] = gzip.decompress(file.read_bytes())
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            raise DataError(f"{file}: is damaged (it does not unpack); fetch it again") from None
         except OSError as error:
             raise DataError(
                 f"{file}: cannot be read: {error.strerror}; put MNIST's four files there, "
                 f"or set {FOLDER} to the folder that holds mnist/"
             ) from None
-        if hashlib.md5(packed, usedforsecurity=False).hexdigest() != md5:
-            raise DataError(f"{file}: is damaged (its MD5 is not {md5}); fetch it again")
-        content[name] = np.frombuffer(gzip.decompress(packed), np.uint8)
-    images, labels, test_images, test_labels = content.values()
+        if hashlib.md5(content[name], usedforsecurity=False).hexdigest() != md5:
+            raise DataError(f"{file}: is damaged (unpacked, its MD5 is not {md5}); fetch it again")
+    images, labels, test_images, test_labels = (
+        np.frombuffer(part, np.uint8) for part in content.values()
+    )
     return Data(
         images[16:].reshape(-1, 784),
         labels[8:].astype(np.int64),

@@ -180,7 +180,7 @@ def parse(table: dict, path: str) -> Network:
     name = table.get("name", Path(path).stem)
     if not isinstance(name, str) or not name:
         raise top.error("name", f"must be a text, not {name!r}")
-    classes = top.integer("classes", 2, 256)
+    classes = top.integer("classes", 2, 1024)
     if source is not None and classes != 10:
         raise top.error("classes", f"must be 10 for {source}, not {classes}")
     seed = top.integer("seed", 0, 2**53, 1)

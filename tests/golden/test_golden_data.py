@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The data sets and the messages of missing and damaged files."""
 
+import gzip
 import os
 
 import numpy as np
@@ -42,5 +43,9 @@ def test_messages(tmp_path, monkeypatch):
     (tmp_path / "mnist").mkdir()
     for name in MNIST_MD5:
         (tmp_path / "mnist" / name).write_bytes(b"cut")
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: is damaged"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: is damaged \(it does not"):
+        load("mnist")
+    for name in MNIST_MD5:
+        (tmp_path / "mnist" / name).write_bytes(gzip.compress(b"cut"))
+    with pytest.raises(DataError, match=r"is damaged \(unpacked, its MD5"):
         load("mnist")

@@ -33,7 +33,7 @@ def test_shipped(name):
     ("change", "message"),
     [
         ({"clases": 10}, "t.toml: clases: unknown key; did you mean 'classes'?"),
-        ({"classes": 1}, "t.toml: classes: must be from 2 to 256, not 1"),
+        ({"classes": 1}, "t.toml: classes: must be from 2 to 1024, not 1"),
         ({"classes": "ten"}, "t.toml: classes: must be a whole number, not 'ten'"),
         ({"data": "cifar"}, "t.toml: data: must be one of digits, mnist, not 'cifar'"),
         ({"data": "mnist"}, "t.toml: inputs: must be 784 for mnist, not 4"),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The random bit generator against the contract and against its own software twin."""
 
+import re
+
 import galois
 import pytest
 from amaranth.sim import Simulator
@@ -18,7 +20,7 @@ def test_check_values():
 
 
 def test_full_period():
-    polynomial = galois.Poly.Degrees([*TAPS, 0], order=2)
+    polynomial = galois.Poly.Degrees([*TAPS, 0])
     assert polynomial.is_primitive()
 
 
@@ -65,6 +67,5 @@ def test_rtl_against_twin(seed, width, steps):
     ],
 )
 def test_messages(seed, width, message):
-    with pytest.raises(ValueError, match=r"seed|width") as error:
+    with pytest.raises(ValueError, match=re.escape(message)):
         LFSR(seed=seed, width=width)
-    assert message in str(error.value)
