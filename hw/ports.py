@@ -15,7 +15,12 @@ __all__ = [
     "MonitorSignature",
     "Rule",
     "beat",
+    "drained",
+    "gradient_beat",
     "header",
+    "result",
+    "wave",
+    "weight_out",
 ]
 
 #: Bits of an activation and of an input pixel.
@@ -29,7 +34,7 @@ LR_WIDTH = 5
 COUNTERS = (
     "cycles",  # clocks since reset
     "busy",  # clocks in which an input is issued to the lanes
-    "macs",  # products of weights that exist: two for each weight of a pass
+    "macs",  # products: one for each weight that an input meets, one for each that is updated
     "weight_reads",
     "weight_writes",
     "stall_input",  # no sample has arrived
@@ -82,6 +87,50 @@ def result(classes: int) -> data.StructLayout:
         "prediction": range(classes),
         "correct": 1,
     })
+
+
+def wave(plan: LayerPlan) -> data.StructLayout:
+    """Layout of what the MAC array is told in a clock: to work on an input, or to move a weight.
+
+    - `issue`: the lanes read the weight at `addr`. They take `update` into account: subtract the
+      product of local error and `x_old` and write the weight back. Then they multiply it by
+      `x_new` and accumulate. `first` and `last` mark a group's inputs: on `first` the local errors
+      of the group are taken over, on `last` the sums become activations.
+    - `load`: weight `addr` of lane `lane` becomes `word`.
+    - `read`: weight `addr` of lane `lane` comes out of the array.
+    """
+    return data.StructLayout({
+        "issue": 1,
+        "first": 1,
+        "last": 1,
+        "update": 1,
+        "load": 1,
+        "read": 1,
+        "addr": range(plan.depth),
+        "x_old": X_WIDTH,
+        "x_new": X_WIDTH,
+        "lane": range(plan.layer.lanes),
+        "word": signed(plan.layer.wb),
+    })
+
+
+def gradient_beat(plan: LayerPlan) -> data.StructLayout:
+    """Layout of `drain` local errors on their way to the lanes, shifted left by lr_max - lr."""
+    return data.StructLayout({
+        "valid": 1,
+        "index": range(plan.beats),
+        "g": data.ArrayLayout(signed(plan.update_width), plan.drain),
+    })
+
+
+def drained(plan: LayerPlan) -> data.StructLayout:
+    """Layout of `drain` activations on their way out of the lanes."""
+    return data.StructLayout({"valid": 1, "y": data.ArrayLayout(unsigned(X_WIDTH), plan.drain)})
+
+
+def weight_out(plan: LayerPlan) -> data.StructLayout:
+    """Layout of a weight on its way out of the lanes."""
+    return data.StructLayout({"valid": 1, "word": signed(plan.layer.wb)})
 
 
 class MonitorSignature(wiring.Signature):
