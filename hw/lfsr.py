@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The random bit generator: a Fibonacci LFSR that leaps many bits a clock."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["LFSR", "TAPS", "bits"]
+__all__ = ["LFSR", "TAPS", "bits", "odd"]
 
 #: a[t] is the XOR of a[t - tap] over these (contract, "Random numbers").
 TAPS = (64, 63, 61, 60)
@@ -20,6 +20,11 @@ def bits(seed: int, first: int, count: int) -> int:
     for t in range(64, 64 + first + count):
         a.append(a[t - 64] ^ a[t - 63] ^ a[t - 61] ^ a[t - 60])
     return sum(bit << i for i, bit in enumerate(a[64 + first :]))
+
+
+def odd(u: Value) -> Value:
+    """Give the odd number 2u - 2^b + 1 that a field of b bits stands for: b + 1 bits, signed."""
+    return Cat(Const(1, 1), u[:-1], ~u[-1]).as_signed()
 
 
 class LFSR(wiring.Component):

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The network: a chain of layers that all train at the same time, each on its own sample."""
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from golden import spec
+
+from .layer import Layer
+from .plan import LayerPlan
+from .ports import LayerSignature, beat
+from .primitives import PORTABLE, Primitives
+
+__all__ = ["Network"]
+
+
+class Network(wiring.Component):
+    """A trainer for the network of a description: samples go in, every layer learns from them.
+
+    After reset each layer gives its weights their initial values, one a clock, and then takes
+    packets. A packet of TRAIN or INFER is a sample, one pixel a beat from the first to the last,
+    with the same header in every beat; FLUSH, READ and LOAD are one beat, whose pixel is of no
+    matter. Packets pass through the layers in order, and each layer answers each of them with a
+    record in `result`. A layer waits until its record is taken.
+
+    The update of a sample is applied while the next packet that is a sample or a FLUSH passes.
+    Send a FLUSH before weights are read or loaded, or before `rule` or `lr` change. READ and LOAD
+    go through the layers one after the other, the first layer first.
+
+    Parameters
+    ----------
+    spec
+        The description; batch 1.
+    primitives
+        Where memories and multipliers come from.
+
+    Raises
+    ------
+    PlanError
+        If the hardware cannot hold the description.
+
+    Ports
+    -----
+    i
+        Packets.
+    layer0, layer1, ...
+        See `LayerSignature`.
+    """
+
+    i: stream.Interface
+
+    def __init__(self, *, spec: spec.Network, primitives: Primitives = PORTABLE):
+        self.spec = spec
+        self.primitives = primitives
+        #: Dimensions of each layer.
+        self.plans = tuple(LayerPlan(layer, spec.lr_growth) for layer in spec.layers)
+        super().__init__({
+            "i": In(stream.Signature(beat(spec.classes, 1))),
+            **{f"layer{i}": Out(LayerSignature(plan)) for i, plan in enumerate(self.plans)},
+        })
+
+    def elaborate(self, _platform):
+        m = Module()
+        source, width = wiring.flipped(self.i), 1
+        for index, plan in enumerate(self.plans):
+            layer = Layer(plan=plan, width=width, primitives=self.primitives)
+            m.submodules[f"layer{index}"] = layer
+            wiring.connect(m, source, layer.i)
+            wiring.connect(m, layer.port, wiring.flipped(getattr(self, f"layer{index}")))
+            source, width = layer.o, plan.drain
+        m.d.comb += source.ready.eq(1)
+        return m
