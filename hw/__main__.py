@@ -79,8 +79,8 @@ def _head(spec: Spec, network: Network, primitives: str) -> str:
         )
     lines += ["", *(inspect.getdoc(network) or "").splitlines(), ""]
     lines += [
-        "Ports. `clk` works on its rising edge; `rst` is synchronous and may be tied to 0, since all",
-        "registers have initial values. A stream moves a payload in each clock with valid and ready.",
+        "Ports. `clk` works on its rising edge. `rst` is synchronous and may be tied to 0: registers",
+        "have initial values. A stream moves its payload in each clock with both valid and ready.",
         "",
         *describe_ports(network).splitlines(),
     ]

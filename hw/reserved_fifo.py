@@ -48,8 +48,9 @@ class ReservedFIFO(wiring.Component):
 
     def elaborate(self, _platform):
         m = Module()
+        # Its output register takes a word only some clocks after it has come.
         m.submodules.fifo = words = fifo.SyncFIFOBuffered(
-            width=Shape.cast(self.shape).width, depth=self.depth
+            width=Shape.cast(self.shape).width, depth=self.depth + 2
         )
         m.d.comb += [
             words.w_data.eq(self.i),
