@@ -79,8 +79,8 @@ def _head(spec: Spec, network: Network, primitives: str) -> str:
         )
     lines += ["", *(inspect.getdoc(network) or "").splitlines(), ""]
     lines += [
-        "Ports. `clk` works on its rising edge. `rst` is synchronous and may be tied to 0: registers",
-        "have initial values. A stream moves its payload in each clock with both valid and ready.",
+        "Ports. `clk` is active at its rising edge. `rst` is synchronous; it may be tied to",
+        "0, since registers have initial values. A stream moves its payload when valid and ready.",
         "",
         *describe_ports(network).splitlines(),
     ]
