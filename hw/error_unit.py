@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The local-error unit: how far each class misses its margin, from the label alone."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .pipeline import delayed
+from .plan import LayerPlan, signed_width
+from .ports import Command, header
+
+__all__ = ["ErrorUnit"]
+
+
+class ErrorUnit(wiring.Component):
+    """Computes e[c] = -t min(rs(max(0, 2^(fy+ms) - t s), fy + ms - fe), 2^fe - 1).
+
+    The gradient of the squared hinge loss, clipped (contract, "One training step of a layer").
+
+    - `i_valid`, `s`, `header`: scores of a sample and its label; all classes at once.
+    - `valid`, `e`: the errors, `delay` clocks later, until those of the next sample; all 0 unless
+      the sample trains.
+
+    Parameters
+    ----------
+    plan
+        Dimensions of the layer.
+    """
+
+    #: Clocks from the scores to the errors.
+    delay = 2
+
+    i_valid: Signal
+    s: data.View
+    header: data.View
+    valid: Signal
+    e: data.View
+
+    def __init__(self, *, plan: LayerPlan):
+        self.plan = plan
+        classes = plan.layer.classes
+        super().__init__({
+            "i_valid": In(1),
+            "s": In(data.ArrayLayout(signed(plan.s_width), classes)),
+            "header": In(header(classes)),
+            "valid": Out(1),
+            "e": Out(data.ArrayLayout(signed(plan.e_width), classes)),
+        })
+
+    def elaborate(self, _platform):
+        m = Module()
+        layer = self.plan.layer
+        margin, shift = 1 << (layer.fy + layer.ms), layer.fy + layer.ms - layer.fe
+        half = (1 << shift) >> 1 if shift > 0 else 0
+        limit = 2**layer.fe - 1
+        train = Signal()
+        m.d.comb += train.eq(self.header.command == Command.TRAIN)
+        m.d.sync += self.valid.eq(delayed(m, self.i_valid, self.delay - 1))
+
+        width = signed_width((1 << (self.plan.s_width - 1)) + margin + half)
+        for c in range(layer.classes):
+            is_label = Signal(name=f"is_label{c}")
+            m.d.comb += is_label.eq(self.header.label == c)
+            # What rounds to 0 is 0 below the margin as well, so that its sign can be judged last.
+            v = Signal(signed(width), name=f"v{c}")
+            m.d.sync += v.eq(margin + half + Mux(is_label, -self.s[c], self.s[c]))
+            r = v >> shift if shift > 0 else v << -shift
+            size = Signal(layer.fe, name=f"size{c}")
+            with m.If((v < 0) | ~train):
+                m.d.comb += size.eq(0)
+            with m.Elif(r > limit):
+                m.d.comb += size.eq(limit)
+            with m.Else():
+                m.d.comb += size.eq(r)
+            with m.If(delayed(m, self.i_valid, 1)):
+                m.d.sync += self.e[c].eq(Mux(is_label, -size, size))
+        return m
