@@ -56,28 +56,28 @@ class Cluster(wiring.Component):
 
     def elaborate(self, _platform):
         m = Module()
-        plan, wave = self.plan, self.wave_o
+        plan, wave, do = self.plan, self.wave_o, self.wave_o.do
         at = Schedule(self.primitives)
         numbers = plan.clusters[self.index]
         m.d.sync += [self.wave_o.eq(self.wave_i), self.g_o.eq(self.g_i)]
 
         told = Signal(control(plan))
-        update = delayed(m, wave.issue & wave.update, at.weight)
+        update = delayed(m, do.issue & do.update, at.weight)
         write_update = delayed(m, update, at.write - at.weight)
         m.d.comb += [
-            told.read_addr.eq(wave.addr),
-            told.take.eq(wave.issue & wave.first),
+            told.read_addr.eq(do.addr),
+            told.take.eq(do.issue & do.first),
             told.x_old.eq(delayed(m, wave.x_old, at.update)),
             told.update.eq(update),
-            told.load.eq(delayed(m, wave.load, at.write)),
-            told.word.eq(delayed(m, wave.word, at.write)),
-            told.write_addr.eq(delayed(m, wave.addr, at.write)),
+            told.load.eq(delayed(m, do.load, at.write)),
+            told.word.eq(delayed(m, do.word, at.write)),
+            told.write_addr.eq(delayed(m, do.addr, at.write)),
             told.x_new.eq(delayed(m, wave.x_new, at.write)),
-            told.accumulate.eq(delayed(m, wave.issue, at.accumulate)),
-            told.restart.eq(delayed(m, wave.first, at.accumulate)),
-            told.capture.eq(delayed(m, wave.issue & wave.last, at.sum)),
+            told.accumulate.eq(delayed(m, do.issue, at.accumulate)),
+            told.restart.eq(delayed(m, do.first, at.accumulate)),
+            told.capture.eq(delayed(m, do.issue & do.last, at.sum)),
         ]
-        number = delayed(m, wave.lane, at.weight - 1)
+        number = delayed(m, do.lane, at.weight - 1)
         selected = Signal(len(numbers))
         m.d.sync += selected.eq(Cat(number == lane for lane in numbers))
         write_selected = delayed(m, selected, at.write - at.weight)
@@ -95,7 +95,7 @@ class Cluster(wiring.Component):
 
         # Weights that are read out: an own one, or what passes.
         m.d.sync += self.weight_o.eq(self.weight_i)
-        with m.If(delayed(m, wave.read, at.weight)):
+        with m.If(delayed(m, do.read, at.weight)):
             for position, lane in enumerate(lanes):
                 with m.If(selected[position]):
                     m.d.sync += [self.weight_o.valid.eq(1), self.weight_o.word.eq(lane.weight)]
@@ -108,7 +108,7 @@ class Cluster(wiring.Component):
         beat = Signal(range(len(own)))
         sending = Signal()
         begin = delayed(
-            m, wave.issue & wave.last, at.result + plan.drain_delay(self.index)
+            m, do.issue & do.last, at.result + plan.drain_delay(self.index)
         )
         m.d.comb += sending.eq(begin | (beat != 0))
         m.d.sync += self.y_o.eq(self.y_i)

@@ -142,7 +142,7 @@ class Feedback(wiring.Component):
         ]
         for n in range(plan.drain):
             terms = [
-                ((e & u_bit.replicate(len(e))).as_signed() << bit)
+                (e.as_unsigned() & u_bit.replicate(len(e))).as_signed() << bit
                 for e, u in zip(self.e, weights.u[n], strict=True)
                 for bit, u_bit in enumerate(u)
             ]

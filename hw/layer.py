@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A layer: everything that it takes to train from the labels alone."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ from .mac_array import MacArray
 from .output_stage import OutputStage
 from .pipeline import delayed
 from .plan import LayerPlan
-from .ports import Command, LayerSignature, beat, wave
+from .ports import Command, LayerSignature, beat
 from .prediction import Prediction
 from .primitives import Primitives
 from .reserved_fifo import ReservedFIFO
@@ -93,14 +93,12 @@ class Layer(wiring.Component):
         # Samples in, waves through the array, activations out.
         wiring.connect(m, wiring.flipped(self.i), buffer.i)
         wiring.connect(m, buffer.packet, sequencer.packet)
-        wave_in = Signal(wave(plan))
         m.d.comb += [
             buffer.turn.eq(sequencer.turn),
             buffer.position.eq(sequencer.position),
-            wave_in.eq(delayed(m, sequencer.wave, buffer.delay)),
-            wave_in.x_old.eq(buffer.x_old),
-            wave_in.x_new.eq(buffer.x_new),
-            array.wave.eq(wave_in),
+            array.wave.do.eq(delayed(m, sequencer.do, buffer.delay)),
+            array.wave.x_old.eq(buffer.x_old),
+            array.wave.x_new.eq(buffer.x_new),
             sequencer.taken.eq(array.taken),
             output.i.eq(array.y),
             output.header.eq(sequencer.header),

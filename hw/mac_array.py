@@ -71,5 +71,5 @@ class MacArray(wiring.Component):
             ]
             wave, g, weight, y = cluster.wave_o, cluster.g_o, cluster.weight_o, cluster.y_i
         m.d.comb += self.weight.eq(weight)
-        m.d.sync += self.taken.eq(self.wave.issue & self.wave.first)
+        m.d.sync += self.taken.eq(self.wave.do.issue & self.wave.do.first)
         return m

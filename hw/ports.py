@@ -18,6 +18,7 @@ __all__ = [
     "drained",
     "gradient_beat",
     "header",
+    "instruction",
     "result",
     "wave",
     "weight_out",
@@ -89,7 +90,7 @@ def result(classes: int) -> data.StructLayout:
     })
 
 
-def wave(plan: LayerPlan) -> data.StructLayout:
+def instruction(plan: LayerPlan) -> data.StructLayout:
     """Layout of what the MAC array is told in a clock: to work on an input, or to move a weight.
 
     - `issue`: the lanes read the weight at `addr`. They take `update` into account: subtract the
@@ -107,11 +108,14 @@ def wave(plan: LayerPlan) -> data.StructLayout:
         "load": 1,
         "read": 1,
         "addr": range(plan.depth),
-        "x_old": X_WIDTH,
-        "x_new": X_WIDTH,
         "lane": range(plan.layer.lanes),
         "word": signed(plan.layer.wb),
     })
+
+
+def wave(plan: LayerPlan) -> data.StructLayout:
+    """Layout of an instruction and its input, of the sample before and of the present one."""
+    return data.StructLayout({"do": instruction(plan), "x_old": X_WIDTH, "x_new": X_WIDTH})
 
 
 def gradient_beat(plan: LayerPlan) -> data.StructLayout:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The sequencer: turns packets into waves for the MAC array, one loop over groups and inputs."""
+"""The sequencer: packets become instructions for the MAC array, in a loop over groups and inputs."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
@@ -9,7 +9,7 @@ from .activation_buffer import is_sample, position
 from .counters import Activity
 from .lfsr import LFSR, odd
 from .plan import LayerPlan
-from .ports import Command, Rule, header, wave
+from .ports import Command, Rule, header, instruction
 
 __all__ = ["Sequencer"]
 
@@ -67,9 +67,8 @@ class Sequencer(wiring.Component):
     access the weights one by one, n-major (contract, "Random numbers", stream 0).
 
     - `packet`: what to do. `header`: what is being done.
-    - `position`, `wave`: the inputs of a wave and all else that belongs to it; both are told at
-      the same time, `wave` without its inputs. `taken`: the array has taken over the local errors
-      of the group that was begun last.
+    - `position`, `do`: an instruction for the array, and where its inputs are. `taken`: the array
+      has taken over the local errors of the group that was begun last.
     - `turn`: the sample has been read for the last time as the new one.
     - `error_made`, `rule`: high for a clock when the sample's errors are made, and its rule.
     - `g_ready`: the local errors of the next group will be there in time, if it needs any.
@@ -92,7 +91,7 @@ class Sequencer(wiring.Component):
     packet: stream.Interface
     header: data.View
     position: data.View
-    wave: data.View
+    do: data.View
     taken: Signal
     turn: Signal
     error_made: Signal
@@ -122,7 +121,7 @@ class Sequencer(wiring.Component):
             "packet": In(packet),
             "header": Out(header(layer.classes)),
             "position": Out(position(plan, width)),
-            "wave": Out(wave(plan)),
+            "do": Out(instruction(plan)),
             "taken": In(1),
             "turn": Out(1),
             "error_made": In(1),
@@ -145,7 +144,7 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, _platform):
         m = Module()
-        plan, wave = self.plan, self.wave
+        plan, do = self.plan, self.do
         m.submodules.scan = scan = WeightScan(plan=plan)
         m.submodules.initial = initial = LFSR(
             seed=plan.layer.seeds[0], width=plan.layer.init_bits
@@ -189,9 +188,9 @@ class Sequencer(wiring.Component):
 
         settling = Signal(range(self.settle + 1), init=self.settle)
         m.d.comb += [
-            wave.lane.eq(scan.lane),
-            wave.addr.eq(scan.addr),
-            wave.word.eq(self.weights_in.payload),
+            do.lane.eq(scan.lane),
+            do.addr.eq(scan.addr),
+            do.word.eq(self.weights_in.payload),
             self.weights.eq(
                 Mux(
                     last_group,
@@ -207,8 +206,8 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("INITIALISE"):
                 m.d.comb += [
-                    wave.load.eq(1),
-                    wave.word.eq(Mux(scan.bias, 0, odd(initial.o))),
+                    do.load.eq(1),
+                    do.word.eq(Mux(scan.bias, 0, odd(initial.o))),
                     initial.step.eq(~scan.bias),
                     scan.step.eq(1),
                 ]
@@ -251,11 +250,11 @@ class Sequencer(wiring.Component):
 
             with m.State("PASS"):
                 m.d.comb += [
-                    wave.issue.eq(1),
-                    wave.first.eq(first),
-                    wave.last.eq(last & ~flush),
-                    wave.update.eq(update),
-                    wave.addr.eq(addr),
+                    do.issue.eq(1),
+                    do.first.eq(first),
+                    do.last.eq(last & ~flush),
+                    do.update.eq(update),
+                    do.addr.eq(addr),
                     self.activity.eq(Activity.BUSY),
                 ]
                 m.d.sync += [j.eq(j + 1), addr.eq(addr + 1), place.part.eq(place.part + 1)]
@@ -291,7 +290,7 @@ class Sequencer(wiring.Component):
             with m.State("LOAD"):
                 m.d.comb += [
                     self.weights_in.ready.eq(1),
-                    wave.load.eq(self.weights_in.valid),
+                    do.load.eq(self.weights_in.valid),
                     scan.step.eq(self.weights_in.valid),
                 ]
                 with m.If(scan.step & scan.last):
@@ -300,7 +299,7 @@ class Sequencer(wiring.Component):
             with m.State("READ"):
                 m.d.comb += [
                     self.read_reserve.eq(self.read_space),
-                    wave.read.eq(self.read_space),
+                    do.read.eq(self.read_space),
                     scan.step.eq(self.read_space),
                 ]
                 with m.If(scan.step & scan.last):

@@ -42,8 +42,8 @@ def check(plan, seed):
     top = 1 << (plan.update_width - 1)
     expected, drained, read = [], [], []
 
-    async def wave(ctx, **fields):
-        ctx.set(dut.wave, fields)
+    async def wave(ctx, x_old=0, x_new=0, **do):
+        ctx.set(dut.wave, {"do": do, "x_old": x_old, "x_new": x_new})
         await ctx.tick()
         ctx.set(dut.wave, {})
 
@@ -107,7 +107,7 @@ def test_delay():
 
     async def bench(ctx):
         for last in 0, 1:
-            ctx.set(dut.wave, {"issue": 1, "first": not last, "last": last})
+            ctx.set(dut.wave.do, {"issue": 1, "first": not last, "last": last})
             await ctx.tick()
         ctx.set(dut.wave, {})
         for _ in range(dut.delay - 1):

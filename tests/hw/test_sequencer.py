@@ -111,16 +111,16 @@ def test_packets(inputs, neurons, lanes, width, rule, seed):
             ctx.set(dut.forward.ready, rng.random() < pace)
             ctx.set(dut.record.ready, rng.random() < pace)
 
-            wave, place = ctx.get(dut.wave), ctx.get(dut.position)
-            quiet = 0 if wave.issue or wave.load or wave.read else quiet + 1
-            assert wave.issue + wave.load + wave.read <= 1
-            assert wave.issue == (ctx.get(dut.activity) == Activity.BUSY)
-            if wave.issue:
-                flags = bool(wave.first), bool(wave.last), bool(wave.update)
-                seen.append(("issue", wave.addr, *flags, place.word, place.part, place.bias))
-                group = wave.addr // layer.columns
+            do, place = ctx.get(dut.do), ctx.get(dut.position)
+            quiet = 0 if do.issue or do.load or do.read else quiet + 1
+            assert do.issue + do.load + do.read <= 1
+            assert do.issue == (ctx.get(dut.activity) == Activity.BUSY)
+            if do.issue:
+                flags = bool(do.first), bool(do.last), bool(do.update)
+                seen.append(("issue", do.addr, *flags, place.word, place.part, place.bias))
+                group = do.addr // layer.columns
                 assert ctx.get(dut.weights) == min(neurons - group * lanes, lanes)
-                if wave.first:
+                if do.first:
                     assert clock - last_start >= dimensions.group_clocks
                     assert clock - last_write > SETTLE
                     assert may_start, "a group begins with no room or no local errors"
@@ -128,17 +128,17 @@ def test_packets(inputs, neurons, lanes, width, rule, seed):
                     # Until they are taken, the local errors that are there are not its own.
                     assert taken_at is None or clock - 1 > taken_at
                     last_start, taken_at = clock, clock + TAKEN
-                if wave.last and wave.addr == dimensions.depth - 1:
+                if do.last and do.addr == dimensions.depth - 1:
                     error_at = clock + rng.randint(1, 30)
                     assert ctx.get(dut.turn)
-            if wave.load:
-                seen.append(("load", wave.lane, wave.addr, wave.word))
+            if do.load:
+                seen.append(("load", do.lane, do.addr, do.word))
                 last_write = clock
-            if wave.read:
+            if do.read:
                 assert read_space
                 assert ctx.get(dut.read_reserve)
                 assert clock - last_write > SETTLE
-                seen.append(("read", wave.lane, wave.addr))
+                seen.append(("read", do.lane, do.addr))
                 reads_until = clock + rng.randint(1, 20)
             if taken_at == clock:
                 g_ready = False
