@@ -1,7 +1,150 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a network will take of a device and of time, before any synthesis.
 
-Clocks, multipliers and memory blocks follow from the plan and are exact. LUTs and flip-flops are
-fitted: the coefficients below come from syntheses of the networks in `tests/hw/test_estimate.py`,
-which says how far off they may be.
+Clocks, multipliers and memory blocks follow from the plan. LUTs and flip-flops are counted from
+the widths of the registers and adders of each component, and scaled by factors that were fitted
+to syntheses (`tests/hw/test_estimate.py` says how far off they may be).
 """
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from math import ceil
+from typing import Self
+
+from golden.spec import Network as Spec
+
+from .activation_buffer import ActivationBuffer
+from .classifier import Classifier
+from .error_unit import ErrorUnit
+from .feedback import Feedback
+from .lane import Schedule
+from .plan import LayerPlan
+from .ports import COUNTER_WIDTH, COUNTERS, X_WIDTH
+from .primitives import ECP5
+from .primitives.ecp5 import geometry
+
+__all__ = ["BOARDS", "Estimate", "LayerEstimate", "Resources", "estimate"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Cells of a device: LUTs (carries included), flip-flops, multipliers, memory blocks."""
+
+    lut: int = 0
+    ff: int = 0
+    dsp: int = 0
+    ebr: int = 0
+
+    def __add__(self, other: Self) -> "Resources":
+        return Resources(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @classmethod
+    def sum(cls, parts: Iterable["Resources"]) -> "Resources":
+        """Add any number of resources."""
+        total = cls()
+        for part in parts:
+            total += part
+        return total
+
+
+#: What the variants of each board have.
+BOARDS = {
+    "ulx3s": {
+        "12F": Resources(lut=24288, ff=24288, dsp=28, ebr=56),
+        "25F": Resources(lut=24288, ff=24288, dsp=28, ebr=56),
+        "45F": Resources(lut=43848, ff=43848, dsp=72, ebr=108),
+        "85F": Resources(lut=83640, ff=83640, dsp=156, ebr=208),
+    }
+}
+#: Serial line, link, clock and LEDs of a board, without the buffers of its memories.
+BOARD = Resources(lut=1400, ff=900, ebr=2)
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """What a layer takes.
+
+    Parameters
+    ----------
+    clocks
+        Of a training step, from one sample to the next.
+    utilisation
+        Products of weights that exist, over multipliers times clocks.
+    resources
+        Cells.
+    """
+
+    clocks: int
+    utilisation: float
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a network takes, on a board.
+
+    Parameters
+    ----------
+    layers
+        Each layer on its own.
+    clocks
+        Of a training step: those of the slowest layer, since all work at the same time.
+    utilisation
+        Of all multipliers.
+    board
+        What surrounds the network.
+    """
+
+    layers: tuple[LayerEstimate, ...]
+    clocks: int
+    utilisation: float
+    board: Resources = BOARD
+
+    @property
+    def total(self) -> Resources:
+        """All cells."""
+        return Resources.sum([*(layer.resources for layer in self.layers), self.board])
+
+    def lacking(self, device: Resources) -> str:
+        """Say what a device has too little of; nothing if the network fits."""
+        total = self.total
+        return ", ".join(
+            f"{getattr(total, f.name):,} {f.name.upper()} of {getattr(device, f.name):,}"
+            for f in fields(total)
+            if getattr(total, f.name) > getattr(device, f.name)
+        )
+
+
+def estimate(spec: Spec) -> Estimate:
+    """Estimate the network of a description on a board.
+
+    Raises
+    ------
+    PlanError
+        If the hardware cannot hold the description.
+    """
+    layers, width = [], 1
+    for layer in spec.layers:
+        plan = LayerPlan(layer, spec.lr_growth)
+        clocks = step_clocks(plan, width)
+        resources = _resources(plan, width)
+        layers.append(LayerEstimate(clocks, layer.weights / layer.lanes / clocks, resources))
+        width = plan.drain
+    clocks = max(layer.clocks for layer in layers)
+    used = sum(layer.weights for layer in spec.layers)
+    lanes = sum(layer.lanes for layer in spec.layers)
+    return Estimate(tuple(layers), clocks, used / lanes / clocks)
+
+
+def step_clocks(plan: LayerPlan, width: int) -> int:
+    """Count the clocks of a training step whose inputs, `width` a beat, are there in time.
+
+    The passes over the groups, and the serial tail: the last group leaves the lanes, is
+    classified, the errors are made, and those of the first group come back to the lanes.
+    """
+    buffer = ActivationBuffer(plan=plan, width=width, primitives=ECP5)
+    feedback = Feedback(plan=plan, lead=buffer.delay)
+    array = 1 + Schedule(ECP5).result + 1
+    tail = buffer.delay + array + plan.drain_span + Classifier(plan=plan).delay + ErrorUnit.delay
+    tail += plan.beats + max(feedback.delay - buffer.delay, 1)
+    return (plan.groups - 1) * plan.group_clocks + plan.layer.columns + tail
