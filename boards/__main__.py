@@ -16,7 +16,7 @@ import serial
 from golden.data import load as load_data
 from golden.spec import Network, SpecError
 from hw.description import DescriptionError, describe
-from hw.estimate import Estimate, estimate
+from hw.estimate import BOARDS, Estimate, estimate
 from hw.plan import PlanError
 
 from .build import BuildError, Result, build, prepare, tool
@@ -113,7 +113,7 @@ def _build(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
     size = arguments.size
     expected = estimate(spec)
-    lacking = expected.lacking(size)
+    lacking = expected.lacking(BOARDS[arguments.board][size])
     if lacking:
         raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
     top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)

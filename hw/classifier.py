@@ -66,23 +66,29 @@ class Classifier(wiring.Component):
             m.d.sync += first.eq(last)
         m.d.sync += self.valid.eq(delayed(m, valid & last, 1))
 
-        def total(terms, bound):
-            """Sum the terms of all beats; all sums take the same time."""
-            beat = adder_tree(m, [delayed(m, term, 1) for term in terms])
-            beat = delayed(m, beat, summed - 1 - tree_delay(len(terms)))
+        bound = (2**layer.mb - 1) * 255 * layer.neurons
+
+        def total(beat):
+            """Sum up the beats of a sample."""
             register = Signal(range(bound + 1), name="total")
             with m.If(valid):
                 m.d.sync += register.eq(Mux(first, 0, register) + beat)
             return register
 
-        top = 255 * layer.neurons
-        y_sum = total(list(self.i), top)
+        # The shared sum has fewer terms: there is time to multiply it.
+        y_beat = adder_tree(m, [delayed(m, y, 1) for y in self.i])
+        spare = summed - 1 - tree_delay(plan.drain)
+        if layer.mb > 1:
+            scaled = Signal(len(y_beat) + layer.mb)
+            m.d.sync += scaled.eq((y_beat << layer.mb) - y_beat)
+            y_beat, spare = scaled, spare - 1
+        y_sum = total(delayed(m, y_beat, spare))
         for c in range(layer.classes):
             terms = [
                 (y & weights.u[n][c][bit].replicate(X_WIDTH)) << bit
                 for n, y in enumerate(self.i)
                 for bit in range(layer.mb)
             ]
-            u_sum = total(terms, (2**layer.mb - 1) * top)
-            m.d.sync += self.s[c].eq((u_sum << 1) - (2**layer.mb - 1) * y_sum)
+            u_sum = total(adder_tree(m, [delayed(m, term, 1) for term in terms]))
+            m.d.sync += self.s[c].eq((u_sum << 1) - y_sum)
         return m

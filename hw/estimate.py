@@ -148,3 +148,12 @@ def step_clocks(plan: LayerPlan, width: int) -> int:
     tail = buffer.delay + array + plan.drain_span + Classifier(plan=plan).delay + ErrorUnit.delay
     tail += plan.beats + max(feedback.delay - buffer.delay, 1)
     return (plan.groups - 1) * plan.group_clocks + plan.layer.columns + tail
+
+
+def _resources(plan: LayerPlan, width: int) -> Resources:
+    """Count the cells of a layer."""
+    layer = plan.layer
+    words = ceil(layer.inputs / width)
+    blocks = layer.lanes * geometry(layer.wb, plan.depth).blocks
+    blocks += 3 * geometry(X_WIDTH * width, words).blocks
+    return Resources(lut=0, ff=0, dsp=2 * layer.lanes, ebr=blocks)

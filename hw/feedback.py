@@ -127,11 +127,12 @@ class Feedback(wiring.Component):
 
         # The sum of all errors is there before the first sum of weighted ones, which starts later
         # and has more terms.
-        scale = 2**layer.mb - 1
         half = (1 << layer.ms) >> 1 if layer.ms > 0 else 0
-        bound = scale * (2**layer.fe - 1) * layer.classes
+        bound = (2**layer.mb - 1) * (2**layer.fe - 1) * layer.classes
         offset = Signal(signed(signed_width(bound + half)))
-        m.d.sync += offset.eq(half - scale * adder_tree(m, list(self.e)))
+        scaled = Signal.like(offset)
+        e_sum = adder_tree(m, list(self.e))
+        m.d.sync += [scaled.eq((e_sum << layer.mb) - e_sum), offset.eq(half - scaled)]
 
         summed = 1 + tree_delay(layer.classes * layer.mb)
         d = delayed(m, read.data, summed + 1)
