@@ -56,7 +56,9 @@ def test_success(spec, tmp_path):
     ):
         assert set(counters) == set(COUNTERS)
         # 20 steps, and a flush after each piece of 4, 4 and 2 samples in both epochs.
-        assert counters["macs"] == 2 * layer.weights * 26
+        assert counters["weight_reads"] == layer.weights * 26
+        assert counters["weight_writes"] == layer.weights * 20
+        assert counters["macs"] == 2 * layer.weights * 20
         assert use == counters["macs"] / (2 * layer.lanes * counters["cycles"])
     assert result["cycles"] == max(counters["cycles"] for counters in result["counters"])
     page = (tmp_path / "report.html").read_text()
