@@ -1,17 +1,30 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The random classifier's weights, made again for every sample instead of stored."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .lfsr import LFSR
+from .lfsr import LFSR, bits
 from .ports import Rule
 
-__all__ = ["ClassifierWeights", "FeedbackWeights", "couple"]
+__all__ = ["ClassifierWeights", "FeedbackWeights", "couple", "fields"]
 
 
-def couple(m, u1, u2, coupled):
+def fields(seed: int, *, neurons: int, classes: int, width: int) -> list[list[int]]:
+    """Compute the fields of a stream, [n][c], in software (contract, "Random numbers").
+
+    >>> fields(1, neurons=2, classes=2, width=16)
+    [[1, 0], [0, 45056]]
+    """
+    stream = bits(seed, 0, neurons * classes * width)
+    return [
+        [stream >> (n * classes + c) * width & 2**width - 1 for c in range(classes)]
+        for n in range(neurons)
+    ]
+
+
+def couple(m: Module, u1: Value, u2: Value, coupled: Value) -> Value:
     """Give field `u2` the sign of field `u1` where `coupled` is set.
 
     A field u of b bits stands for odd(u) = 2u - 2^b + 1, which is positive exactly when its top
