@@ -17,7 +17,7 @@ class Classifier(wiring.Component):
     """Computes s[c] = sum_n Mc[n,c] y[n] (contract, "One training step of a layer").
 
     With Mc = 2u - (2^mb - 1) that is 2 sum_n u y - (2^mb - 1) sum_n y: sums of what the bits of u
-    let through, and one sum that all classes share.
+    let through, and one sum that all classes share. No sum exceeds (2^mb - 1) 255 N.
 
     - `i_valid`, `i`, `i_last`: activations of a sample, `plan.drain` a beat, n ascending; samples
       may follow each other at once.
@@ -64,31 +64,28 @@ class Classifier(wiring.Component):
         first = Signal(init=1)
         with m.If(valid):
             m.d.sync += first.eq(last)
-        m.d.sync += self.valid.eq(delayed(m, valid & last, 1))
+        ended = delayed(m, valid & last, 1)
+        m.d.sync += self.valid.eq(ended)
 
         bound = (2**layer.mb - 1) * 255 * layer.neurons
 
-        def total(beat):
-            """Sum up the beats of a sample."""
+        def total(terms):
+            """Sum the terms of all beats of a sample."""
+            beat = adder_tree(m, [delayed(m, term, 1) for term in terms])
             register = Signal(range(bound + 1), name="total")
             with m.If(valid):
                 m.d.sync += register.eq(Mux(first, 0, register) + beat)
             return register
 
-        # The shared sum has fewer terms: there is time to multiply it.
-        y_beat = adder_tree(m, [delayed(m, y, 1) for y in self.i])
-        spare = summed - 1 - tree_delay(plan.drain)
-        if layer.mb > 1:
-            scaled = Signal(len(y_beat) + layer.mb)
-            m.d.sync += scaled.eq((y_beat << layer.mb) - y_beat)
-            y_beat, spare = scaled, spare - 1
-        y_sum = total(delayed(m, y_beat, spare))
+        # What all bits of all fields would let through is (2^mb - 1) sum_n y: summed like the
+        # rest, it needs neither a product nor a delay of its own.
+        everything = total([y << bit for y in self.i for bit in range(layer.mb)])
         for c in range(layer.classes):
-            terms = [
+            passed = total([
                 (y & weights.u[n][c][bit].replicate(X_WIDTH)) << bit
                 for n, y in enumerate(self.i)
                 for bit in range(layer.mb)
-            ]
-            u_sum = total(adder_tree(m, [delayed(m, term, 1) for term in terms]))
-            m.d.sync += self.s[c].eq((u_sum << 1) - y_sum)
+            ])
+            with m.If(ended):
+                m.d.sync += self.s[c].eq((passed << 1) - everything)
         return m
