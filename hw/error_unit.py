@@ -58,20 +58,23 @@ class ErrorUnit(wiring.Component):
         m.d.sync += self.valid.eq(delayed(m, self.i_valid, self.delay - 1))
 
         width = signed_width((1 << (self.plan.s_width - 1)) + margin + half)
+        made = delayed(m, self.i_valid, 1)
         for c in range(layer.classes):
             is_label = Signal(name=f"is_label{c}")
             m.d.comb += is_label.eq(self.header.label == c)
-            # What rounds to 0 is 0 below the margin as well, so that its sign can be judged last.
+            # -s is ~s + 1, so that one addition serves both signs of t. What rounds to 0 is 0 below
+            # the margin as well, so that the sign of the sum can be judged last.
             v = Signal(signed(width), name=f"v{c}")
-            m.d.sync += v.eq(margin + half + Mux(is_label, -self.s[c], self.s[c]))
+            t_s = (self.s[c].as_unsigned() ^ is_label.replicate(self.plan.s_width)).as_signed()
+            m.d.sync += v.eq(t_s + Mux(is_label, margin + half + 1, margin + half))
             r = v >> shift if shift > 0 else v << -shift
             size = Signal(layer.fe, name=f"size{c}")
             with m.If((v < 0) | ~train):
                 m.d.comb += size.eq(0)
-            with m.Elif(r > limit):
+            with m.Elif(r[layer.fe :].any()):
                 m.d.comb += size.eq(limit)
             with m.Else():
                 m.d.comb += size.eq(r)
-            with m.If(delayed(m, self.i_valid, 1)):
+            with m.If(made):
                 m.d.sync += self.e[c].eq(Mux(is_label, -size, size))
         return m
