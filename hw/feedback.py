@@ -125,13 +125,13 @@ class Feedback(wiring.Component):
                 left.eq(plan.lr_max - self.lr),
             ]
 
-        # The sum of all errors is there before the first sum of weighted ones, which starts later
-        # and has more terms.
+        # The sum of all errors starts a clock earlier than the first sum of weighted ones and has
+        # at most as many terms, so that its two further registers do not make it late.
         half = (1 << layer.ms) >> 1 if layer.ms > 0 else 0
         bound = (2**layer.mb - 1) * (2**layer.fe - 1) * layer.classes
-        offset = Signal(signed(signed_width(bound + half)))
-        scaled = Signal.like(offset)
         e_sum = adder_tree(m, list(self.e))
+        scaled = Signal(signed(signed_width(bound)))
+        offset = Signal(signed(signed_width(bound + half)))
         m.d.sync += [scaled.eq((e_sum << layer.mb) - e_sum), offset.eq(half - scaled)]
 
         summed = 1 + tree_delay(layer.classes * layer.mb)
