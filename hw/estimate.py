@@ -18,7 +18,7 @@ from .classifier import Classifier
 from .error_unit import ErrorUnit
 from .feedback import Feedback
 from .lane import Schedule
-from .plan import LayerPlan
+from .plan import CLUSTER_LANES, LayerPlan
 from .ports import COUNTER_WIDTH, COUNTERS, X_WIDTH
 from .primitives import ECP5
 from .primitives.ecp5 import geometry
@@ -57,7 +57,11 @@ BOARDS = {
     }
 }
 #: Serial line, link, clock and LEDs of a board, without the buffers of its memories.
-BOARD = Resources(lut=1400, ff=900, ebr=2)
+BOARD = Resources(lut=1700, ff=830, ebr=2)
+
+
+#: LUTs and flip-flops of a synthesised layer, for each bit that is counted here.
+LUT, FF = 1.48, 1.02
 
 
 @dataclass(frozen=True)
@@ -151,9 +155,37 @@ def step_clocks(plan: LayerPlan, width: int) -> int:
 
 
 def _resources(plan: LayerPlan, width: int) -> Resources:
-    """Count the cells of a layer."""
-    layer = plan.layer
-    words = ceil(layer.inputs / width)
-    blocks = layer.lanes * geometry(layer.wb, plan.depth).blocks
-    blocks += 3 * geometry(X_WIDTH * width, words).blocks
-    return Resources(lut=0, ff=0, dsp=2 * layer.lanes, ebr=blocks)
+    """Count the cells of a layer whose inputs come `width` a beat."""
+    layer, classes, drain = plan.layer, plan.layer.classes, plan.drain
+    mb, wb, ms = layer.mb, layer.wb, abs(layer.ms)
+    addr = (plan.depth - 1).bit_length()
+
+    # Registers; adders, and gates and multiplexers by the bits that come out.
+    lane_ff = 2 * plan.update_width + 2 * wb + (wb + 1) + plan.z_width + X_WIDTH
+    lane_lut = (wb + plan.update_shift + 1) + plan.z_width + 2 * wb + X_WIDTH
+    cluster_ff = 7 * wb + 6 * addr + 8 * X_WIDTH + drain * (plan.update_width + X_WIDTH) + 60
+    cluster_lut = wb + drain * X_WIDTH + CLUSTER_LANES
+
+    score = plan.s_width
+    terms = drain * mb
+    classifier = classes * (terms * X_WIDTH + (terms - 1) * (X_WIDTH + 3) + 2 * score)
+    error = classes * (2 * score + 2 * plan.e_width)
+    prediction = score * (classes / 2 + 3)
+    g = plan.g_width + ms
+    terms = classes * mb
+    feedback = drain * (terms * plan.e_width + (terms - 1) * (plan.e_width + 2) + 3 * g)
+    random = 3 * drain * classes * mb
+    counters = 2 * COUNTER_WIDTH * len(COUNTERS)
+    tail = classifier + error + prediction + feedback + random
+    words = 2 * X_WIDTH * (width + drain) + 3 * wb
+    control = 4 * addr + words
+
+    clusters, lanes = len(plan.clusters), layer.lanes
+    blocks = lanes * geometry(wb, plan.depth).blocks
+    blocks += 3 * geometry(X_WIDTH * width, ceil(layer.inputs / width)).blocks
+    return Resources(
+        lut=round(LUT * (lanes * lane_lut + clusters * cluster_lut + tail + counters / 2 + control)),
+        ff=round(FF * (lanes * lane_ff + clusters * cluster_ff + tail + counters / 2 + control)),
+        dsp=2 * lanes,
+        ebr=blocks,
+    )
