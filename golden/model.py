@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The integer model of the learning rule: contract, "One training step of a layer".
 
-Products of matrices run in float64, where every sum of the contract is exact: the description
-bounds the accumulators of z, s and g to 48 bits, and float64 holds integers of 53. Everything
-else is int64.
+All numbers are integers held in floating point, which PyTorch multiplies fastest. That is exact:
+every sum is made in a type that holds all integers up to a bound on its magnitude (`exact`), which
+holds for all partial sums too, so nothing is ever rounded but by the rule, in whatever order a
+machine adds. Factors 2^-k only move the point; the halves of roundings are in the bounds.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from golden import lfsr, spec
 
-__all__ = ["Layer", "Network", "Step", "rs"]
+__all__ = ["Layer", "Network", "Step", "exact", "rs"]
 
 
 class Step(NamedTuple):
@@ -29,21 +31,78 @@ class Step(NamedTuple):
     prediction: Tensor
 
 
+def exact(bound: int) -> torch.dtype:
+    """Choose the fastest type that holds every integer from -`bound` to `bound`.
+
+    >>> exact(2**24), exact(2**24 + 1)
+    (torch.float32, torch.float64)
+    """
+    if bound <= 2**24:
+        return torch.float32
+    if bound <= 2**53:
+        return torch.float64
+    raise ValueError(f"no type holds all integers to {bound}; use smaller batches")
+
+
+HALF = torch.tensor(0.5)
+#: Columns whose products are summed in one go, and the batch from which on that pays, in `project`.
+BLOCK = 256
+BLOCK_BATCH = 8
+
+
+def half(k: int) -> int:
+    """Compute what rounding at bit k adds: half a unit, nothing where k is not positive.
+
+    >>> half(3), half(1), half(0), half(-2)
+    (4, 1, 0, 0)
+    """
+    return 1 << k >> 1 if k > 0 else 0
+
+
 def rs(v: Tensor, k: int) -> Tensor:
     """Shift right by k and round half up; shift left by -k where k is not positive.
 
-    >>> rs(torch.tensor([-3, -2, -1, 1, 2, 3]), 1)
-    tensor([-1, -1,  0,  1,  1,  2])
+    >>> rs(torch.tensor([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0]), 1)
+    tensor([-1., -1.,  0.,  1.,  1.,  2.])
     """
-    return (v + (1 << (k - 1))) >> k if k > 0 else v << -k
+    return torch.add(HALF, v, alpha=2.0**-k).floor_()
 
 
-def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    return (a.double() @ b.double()).long()
+def product(a: Tensor, b: Tensor, bound: int) -> Tensor:
+    """Multiply two matrices; all sums on the way are within -`bound` to `bound`."""
+    kind = exact(bound)
+    return a.to(kind) @ b.to(kind)
+
+
+def rounded_product(a: Tensor, b: Tensor, bound: int, k: int) -> Tensor:
+    """Compute rs(a @ b, k), of matrices, in one go; `bound` as for `product`."""
+    kind = exact(bound + half(k))
+    return torch.addmm(HALF.to(kind), a.to(kind), b.to(kind), alpha=2.0**-k).floor_()
+
+
+def project(x: Tensor, w: Tensor, bound: int) -> Tensor:
+    """Compute x @ w.T; `bound` as for `product`.
+
+    The bound of z is far above what float32 holds, but only for weights that are all as large as
+    they can be. By Cauchy and Schwarz no sum of some of the products w[n,j] x[b,j] exceeds |w[n]|
+    |x[b]|, and in blocks of columns these norms nearly always allow float32, at half the time.
+    To find them costs one look at the weights, which pays for batches.
+    """
+    if len(x) < BLOCK_BATCH:
+        return product(x, w.T, bound)
+    z = x.new_zeros(len(x), len(w), dtype=exact(bound))
+    for a, b in zip(x.split(BLOCK, 1), w.split(BLOCK, 1), strict=True):
+        norms = vector_norm(a, dim=1).max() * vector_norm(b, dim=1).max()
+        # A hundredth is far more than the error of the norms.
+        z += product(a, b.T, min(bound, int(1.01 * norms) + 1))
+    return z
 
 
 class Layer:
-    """One layer: weights `W` (N, M + 1), classifier `Mc` and feedback `K` (N, C), all int64."""
+    """One layer: weights `W` (N, M + 1), classifier `Mc` and feedback `K` (N, C).
+
+    All three hold integers, as float32.
+    """
 
     def __init__(self, layer: spec.Layer):
         self.spec = layer
@@ -51,11 +110,10 @@ class Layer:
         u0 = lfsr.fields(layer.seeds[0], n * layer.inputs, layer.init_bits)
         u1 = lfsr.fields(layer.seeds[1], n * c, mb)
         u2 = lfsr.fields(layer.seeds[2], n * c, mb)
-        w = torch.zeros(n, layer.columns, dtype=torch.int64)
-        w[:, :-1] = torch.from_numpy(lfsr.odd(u0, layer.init_bits)).reshape(n, -1)
-        self.W = w
-        self.Mc = torch.from_numpy(lfsr.odd(u1, mb)).reshape(n, c)
-        independent = torch.from_numpy(lfsr.odd(u2, mb)).reshape(n, c)
+        self.W = torch.zeros(n, layer.columns)
+        self.W[:, :-1] = torch.from_numpy(lfsr.odd(u0, layer.init_bits)).view(n, -1)
+        self.Mc = torch.from_numpy(lfsr.odd(u1, mb)).view(n, c).float()
+        independent = torch.from_numpy(lfsr.odd(u2, mb)).view(n, c).float()
         self.K = {
             "sym": self.Mc,
             "frozen": self.Mc,
@@ -66,34 +124,42 @@ class Layer:
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the inputs with the bias column, y and s of a batch x (B, M)."""
         p = self.spec
-        x = torch.cat([x.long(), torch.full((len(x), 1), p.one)], 1)
-        z = _matmul(x, self.W.T)
-        y = (z >> (p.fw + p.fx - p.fy)).clamp(0, 255)
-        return x, y, _matmul(y, self.Mc)
+        x = torch.cat([x, x.new_full((len(x), 1), p.one)], 1)
+        z = project(x, self.W, p.z_bound)
+        y = z.mul_(2.0 ** (p.fy - p.fw - p.fx)).floor_().clamp_(0, 255).float()
+        return x, y, product(y, self.Mc, p.s_bound)
 
-    def train(self, x: Tensor, labels: Tensor, lr: int) -> Step:
-        """Make one step with a batch x (B, M) and its labels (B,) at the rate 2^-lr."""
-        p = self.spec
+    def train(self, x: Tensor, away: Tensor, lr: int) -> tuple[Tensor, ...]:
+        """Make one step with a batch x (B, M) at the rate 2^-lr; give y, s, e, g.
+
+        `away` (B, C) is -t: where an error pushes the scores.
+        """
         x, y, s = self.forward(x)
-        t = torch.full_like(s, -1)
-        t.scatter_(1, labels.view(-1, 1), 1)
-        margin = ((1 << (p.fy + p.ms)) - t * s).clamp(min=0)
-        e = -t * rs(margin, p.fy + p.ms - p.fe).clamp(max=2**p.fe - 1)
-        g = rs(_matmul(e, self.K.T), p.ms) * (y > 0)
-        if p.rule != "frozen":
-            update = rs(_matmul(g.T, x), p.fe + p.fx - p.fw + lr)
-            self.W = (self.W - update).clamp(-(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1)
-        return Step(y, s, e, g, _first_largest(s))
+        e = self.error(s, away)
+        g = self.local_error(e, y)
+        if self.spec.rule != "frozen":
+            self.update(g, x, lr)
+        return y, s, e, g
 
-    def infer(self, x: Tensor) -> Step:
-        """Compute the scores of a batch x (B, M) without learning."""
-        _, y, s = self.forward(x)
-        return Step(y, s, None, None, _first_largest(s))
+    def error(self, s: Tensor, away: Tensor) -> Tensor:
+        """Compute e (B, C) from the scores: squared hinge, margin violations clipped at 1."""
+        p = self.spec
+        one, k = 1 << (p.fy + p.ms), p.fy + p.ms - p.fe
+        s = s.to(exact(p.s_bound + one + half(k)))
+        margin = (away * s).add_(one).clamp_(min=0)
+        return (rs(margin, k).clamp_(max=2**p.fe - 1) * away).float()
 
+    def local_error(self, e: Tensor, y: Tensor) -> Tensor:
+        """Compute g (B, N) from e (B, C) for the neurons that are active in y (B, N)."""
+        p = self.spec
+        return rounded_product(e, self.K.T, p.feedback_bound, p.ms).mul_(y > 0)
 
-def _first_largest(s: Tensor) -> Tensor:
-    # torch.argmax does not say which of several largest it gives.
-    return (s == s.amax(1, keepdim=True)).byte().argmax(1) if len(s) else s.argmax(1)
+    def update(self, g: Tensor, x: Tensor, lr: int):
+        """Learn from g (B, N) and the inputs x (B, M + 1) at the rate 2^-lr."""
+        p = self.spec
+        step = rounded_product(g.T, x, p.update_bound(len(x)), p.update_shift(lr))
+        # If the step is too large for float32, so is the weight for its limits.
+        self.W.sub_(step).clamp_(-(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1)
 
 
 class Network:
@@ -102,24 +168,64 @@ class Network:
     def __init__(self, network: spec.Network):
         self.spec = network
         self.layers = [Layer(layer) for layer in network.layers]
+        # -t of every label.
+        self._away_of = 1 - 2 * torch.eye(network.classes)
 
+    @torch.inference_mode()
     def train(self, x, labels, epoch: int = 0) -> list[Step]:
-        """Train on a batch x (B, M) of pixels with labels (B,); give each layer's step.
+        """Train on a batch x (B, M) of pixels, uint8, with labels (B,); give each layer's step.
 
         A layer sees the y that the layer below computed before its own update.
+
+        Raises
+        ------
+        ValueError
+            If pixels or labels are of another shape, type or range.
         """
-        y, labels = torch.as_tensor(x), torch.as_tensor(labels).long()
-        steps = []
+        y, steps = self._pixels(x), []
+        away = self._away(labels, len(y))
         for layer in self.layers:
-            steps.append(layer.train(y, labels, layer.spec.lr + epoch // self.spec.lr_step))
-            y = steps[-1].y
+            y, s, e, g = layer.train(y, away, layer.spec.lr + epoch // self.spec.lr_step)
+            steps.append(Step(y.long(), s.long(), e.long(), g.long(), _prediction(s)))
         return steps
 
+    @torch.inference_mode()
     def infer(self, x) -> list[Step]:
-        """Compute each layer's step for a batch x (B, M) of pixels, without learning."""
-        y = torch.as_tensor(x)
-        steps = []
+        """Compute each layer's step for a batch x (B, M) of pixels, uint8, without learning.
+
+        Raises
+        ------
+        ValueError
+            If the pixels are of another shape or type.
+        """
+        y, steps = self._pixels(x), []
         for layer in self.layers:
-            steps.append(layer.infer(y))
-            y = steps[-1].y
+            _, y, s = layer.forward(y)
+            steps.append(Step(y.long(), s.long(), None, None, _prediction(s)))
         return steps
+
+    def _pixels(self, x) -> Tensor:
+        x = torch.as_tensor(x)
+        if x.dtype != torch.uint8 or x.ndim != 2 or x.shape[1] != self.spec.inputs:
+            raise ValueError(
+                f"x must be pixels of type uint8 and shape (B, {self.spec.inputs}), "
+                f"not {x.dtype} {tuple(x.shape)}"
+            )
+        return x.float()
+
+    def _away(self, labels, batch: int) -> Tensor:
+        labels = torch.as_tensor(labels)
+        if labels.is_floating_point() or labels.shape != (batch,):
+            raise ValueError(
+                f"labels must be integers of shape ({batch},), one for each sample, "
+                f"not {labels.dtype} {tuple(labels.shape)}"
+            )
+        classes = self.spec.classes
+        if not all(0 <= label < classes for label in labels.tolist()):
+            raise ValueError(f"labels must be from 0 to {classes - 1}, not {labels.tolist()}")
+        return self._away_of[labels.long()]
+
+
+def _prediction(s: Tensor) -> Tensor:
+    # PyTorch promises the first of several largest, as the contract asks.
+    return s.argmax(1)

@@ -3,15 +3,20 @@
 
 import difflib
 import math
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Layer", "Network", "SpecError", "load", "parse", "splitmix64"]
+__all__ = ["CONFIGS", "Layer", "Network", "SpecError", "find", "load", "parse", "splitmix64"]
+
+#: Where descriptions live that are named without a path.
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 #: Inputs of a sample in each data set.
 DATA_INPUTS = {"digits": 64, "mnist": 784}
 RULES = ("sym", "scfb", "random", "frozen")
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 #: Streams of random numbers per layer (contract, "Random numbers").
 STREAMS = 5
 #: Widest accumulator that hardware and golden model are built for, in bits.
@@ -92,6 +97,36 @@ class Layer:
         """Weights of the layer, the biases included."""
         return self.neurons * self.columns
 
+    @property
+    def z_bound(self) -> int:
+        """Largest magnitude of z, and of every sum of some of its terms."""
+        return (255 * self.inputs + self.one) << (self.wb - 1)
+
+    @property
+    def s_bound(self) -> int:
+        """Largest magnitude of a score, and of every sum of some of its terms."""
+        return (2**self.mb - 1) * 255 * self.neurons
+
+    @property
+    def feedback_bound(self) -> int:
+        """Largest magnitude of sum_c K e, from which g is rounded, and of its partial sums."""
+        return (2**self.mb - 1) * (2**self.fe - 1) * self.classes
+
+    @property
+    def g_bound(self) -> int:
+        """Largest magnitude of a local error."""
+        if self.ms <= 0:
+            return self.feedback_bound << -self.ms
+        return (self.feedback_bound + (1 << self.ms >> 1)) >> self.ms
+
+    def update_bound(self, batch: int) -> int:
+        """Largest magnitude of sum_b g x over a batch, and of its partial sums."""
+        return batch * self.g_bound * 255
+
+    def update_shift(self, lr: int) -> int:
+        """Bits by which sum_b g x is shifted right to become an update; may be negative."""
+        return self.fe + self.fx - self.fw + lr
+
 
 @dataclass(frozen=True)
 class Network:
@@ -145,6 +180,25 @@ class _Table:
         return value
 
 
+def find(config: str) -> Path:
+    """Find the description at the path `config` (ends in .toml), or of that name in configs/.
+
+    Raises
+    ------
+    SpecError
+        If there is none.
+    """
+    path = Path(config)
+    if path.suffix != ".toml":
+        path = CONFIGS / f"{config}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
+        raise SpecError(
+            f"there is no description {config!r}: give the path of a .toml file, or one of {known}"
+        )
+    return path
+
+
 def load(path: str | Path, **overrides: int) -> Network:
     """Read a description from a TOML file; `overrides` replace top-level keys.
 
@@ -157,6 +211,8 @@ def load(path: str | Path, **overrides: int) -> Network:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}; give a .toml file") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: is not a text in UTF-8; give a .toml file") from None
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: is not TOML: {error}") from None
     return parse(table | overrides, str(path))
@@ -178,8 +234,13 @@ def parse(table: dict, path: str) -> Network:
     if source is not None and inputs != DATA_INPUTS[source]:
         raise top.error("inputs", f"must be {DATA_INPUTS[source]} for {source}, not {inputs}")
     name = table.get("name", Path(path).stem)
-    if not isinstance(name, str) or not name:
-        raise top.error("name", f"must be a text, not {name!r}")
+    # It names folders, files and a Verilog module.
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise top.error(
+            "name",
+            "must be letters, digits, '-', '_' and '.', beginning with a letter or digit, "
+            f"not {name!r}",
+        )
     classes = top.integer("classes", 2, 1024)
     if source is not None and classes != 10:
         raise top.error("classes", f"must be 10 for {source}, not {classes}")
@@ -188,32 +249,44 @@ def parse(table: dict, path: str) -> Network:
     if not isinstance(tables, list) or not tables:
         raise top.error("layer", "is missing; give one [[layer]] table for each layer")
 
+    batch = top.integer("batch", 1, 65536, 1)
     layers: list[Layer] = []
     for index, entry in enumerate(tables):
         if not isinstance(entry, dict):
             raise top.error("layer", "must be tables; write [[layer]]")
-        layers.append(_layer(_Table(entry, path, f"layer {index}: ", LAYER_KEYS), layers, index,
-                             layers[-1].neurons if layers else inputs, classes, seed))
-    return Network(
+        keys = _Table(entry, path, f"layer {index}: ", LAYER_KEYS)
+        layers.append(_layer(keys, layers, inputs, classes, seed, batch))
+    network = Network(
         name=name,
         data=source,
         classes=classes,
         seed=seed,
-        batch=top.integer("batch", 1, 65536, 1),
+        batch=batch,
         epochs=top.integer("epochs", 1, 100000, 1),
         lr_step=top.integer("lr_step", 1, 100000, 100000),
         path=path,
         layers=tuple(layers),
         inputs=inputs,
     )
+    last, limit = max(layer.lr for layer in layers) + network.lr_growth, FORMATS["lr"][1]
+    if last > limit:
+        raise top.error(
+            "lr_step", f"lr would grow to {last}, over {limit}; raise lr_step or lower epochs"
+        )
+    return network
 
 
 def _layer(
-    table: _Table, below: list[Layer], index: int, inputs: int, classes: int, seed: int
+    table: _Table, below: list[Layer], inputs: int, classes: int, seed: int, batch: int
 ) -> Layer:
+    """Read and check the layer on top of those `below`."""
+
     def number(key: str, default: int) -> int:
         return table.integer(key, *FORMATS[key], default)
 
+    index = len(below)
+    if below:
+        inputs = below[-1].neurons
     neurons = table.integer("neurons", 1, 65535)
     fx = number("fx", below[-1].fy if below else 8)
     if below and fx != below[-1].fy:
@@ -227,25 +300,15 @@ def _layer(
     # Equation (7) of the paper, to the nearest power of two.
     std = math.sqrt((4**mb - 1) / 3)
     ms = number("ms", math.floor(math.log2(std / math.sqrt(2 / (neurons + classes))) + 0.5))
+    if fy + ms < 0:
+        raise table.error("ms", f"must be at least -fy = {-fy}, or the margin is 0, not {ms}")
     init_bits = number(
         "init_bits",
         max(1, min(math.floor(math.log2(math.sqrt(6 / inputs) * 2**fw) + 0.5), wb - 1)),
     )
     if init_bits > wb - 1:
         raise table.error("init_bits", f"must be at most wb - 1 = {wb - 1}, not {init_bits}")
-    bounds = {
-        "z": ((255 * inputs + min(2**fx, 128)) << (wb - 1), "wb"),
-        "s": ((2**mb - 1) * 255 * neurons, "mb"),
-        "g": ((2**mb - 1) * (2**fe - 1) * classes, "fe"),
-    }
-    for quantity, (bound, key) in bounds.items():
-        if bound.bit_length() + 1 > ACCUMULATOR_LIMIT:
-            raise table.error(
-                key,
-                f"the accumulator of {quantity} would need {bound.bit_length() + 1} bits, over "
-                f"the limit of {ACCUMULATOR_LIMIT}; lower {key} or the number of neurons",
-            )
-    return Layer(
+    layer = Layer(
         index=index,
         inputs=inputs,
         neurons=neurons,
@@ -263,3 +326,17 @@ def _layer(
         ms=ms,
         seeds=tuple(splitmix64(seed * 1024 + index * 16 + k) for k in range(STREAMS)),
     )
+    for quantity, bound, key, other in (
+        ("z", layer.z_bound, "wb", "the number of inputs"),
+        ("s", layer.s_bound, "mb", "the number of neurons"),
+        ("g", max(layer.feedback_bound, layer.g_bound), "fe", "mb"),
+        ("the update", layer.update_bound(batch), "fe", "the batch"),
+    ):
+        width = bound.bit_length() + 1
+        if width > ACCUMULATOR_LIMIT:
+            raise table.error(
+                key,
+                f"the accumulator of {quantity} would need {width} bits, over the limit of "
+                f"{ACCUMULATOR_LIMIT}; lower {key} or {other}",
+            )
+    return layer

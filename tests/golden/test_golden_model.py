@@ -38,8 +38,8 @@ def test_lfsr_leaps_as_it_steps():
 
 def reference(layer, samples, lr):
     """One step of a layer in plain Python, straight from the contract; gives y, s, e, g, W."""
-    p, w = layer.spec, layer.W.tolist()
-    mc, k = layer.Mc.tolist(), layer.K.tolist()
+    p, w = layer.spec, layer.W.long().tolist()
+    mc, k = layer.Mc.long().tolist(), layer.K.long().tolist()
 
     def shift(v, n):
         return (v + (1 << (n - 1))) >> n if n >= 1 else v << -n
@@ -72,7 +72,7 @@ def reference(layer, samples, lr):
     return ys, ss, es, gs, w
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, 3, 9])
 @pytest.mark.parametrize("rule", ["sym", "scfb", "random", "frozen"])
 def test_against_reference(rule, batch):
     table = {
@@ -87,7 +87,7 @@ def test_against_reference(rule, batch):
     net = Network(parse(table, "reference"))
     random = torch.Generator().manual_seed(1)
     for _ in range(10):
-        x = torch.randint(0, 256, (batch, 6), generator=random)
+        x = torch.randint(0, 256, (batch, 6), generator=random, dtype=torch.uint8)
         labels = torch.randint(0, 5, (batch,), generator=random)
         expected, inputs = [], x.tolist()
         for layer in net.layers:
@@ -102,9 +102,9 @@ def test_against_reference(rule, batch):
 def test_prediction_is_the_lowest_of_the_largest():
     net = network()
     net.layers[0].W.zero_()
-    assert net.infer(torch.zeros(1, 4))[0].prediction.tolist() == [0]
+    assert net.infer(torch.zeros(1, 4, dtype=torch.uint8))[0].prediction.tolist() == [0]
 
 
 def test_rs():
-    assert rs(torch.tensor([-3, -2, -1, 1, 2, 3]), 1).tolist() == [-1, -1, 0, 1, 1, 2]
-    assert rs(torch.tensor([3]), -2).tolist() == [12]
+    assert rs(torch.tensor([-3.0, -2, -1, 1, 2, 3]), 1).tolist() == [-1, -1, 0, 1, 1, 2]
+    assert rs(torch.tensor([3.0]), -2).tolist() == [12]
