@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How fast the integer model trains, beside the same network in PyTorch's own floats."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from golden import spec
+from golden.data import Data, order
+from golden.model import Network
+
+__all__ = ["FloatNetwork", "compare"]
+
+
+class FloatNetwork:
+    """The network as one writes it in PyTorch: float32, local losses, autograd and SGD.
+
+    Each layer sees its input detached, and has a squared hinge loss behind a fixed random
+    classifier.
+    """
+
+    def __init__(self, network: spec.Network):
+        generator = torch.Generator().manual_seed(network.seed)
+        self.layers = [nn.Linear(layer.inputs, layer.neurons) for layer in network.layers]
+        self.classifiers = [
+            torch.randn(layer.neurons, layer.classes, generator=generator)
+            * (2 / (layer.neurons + layer.classes)) ** 0.5
+            for layer in network.layers
+        ]
+        parameters = [p for layer in self.layers for p in layer.parameters()]
+        self.optimizer = torch.optim.SGD(parameters, lr=2.0 ** -network.layers[0].lr)
+        self.targets = 2 * torch.eye(network.classes) - 1
+
+    def train(self, x: Tensor, labels: Tensor):
+        """Make one step with a batch x (B, M), float32 from 0 to 1, and its labels (B,)."""
+        t, losses = self.targets[labels], []
+        for layer, classifier in zip(self.layers, self.classifiers, strict=True):
+            x = layer(x.detach()).relu()
+            losses.append((1 - t * (x @ classifier)).clamp(min=0).square().sum() / 2)
+        self.optimizer.zero_grad()
+        torch.stack(losses).sum().backward()
+        self.optimizer.step()
+
+
+def compare(network: spec.Network, data: Data, *, rounds: int, steps: int) -> np.ndarray:
+    """Measure seconds per training step: (rounds, 2), the integer model and `FloatNetwork`.
+
+    They take turns, `steps` batches each, on the same samples; those of the floats are converted
+    beforehand. The first round, in which memory is found, does not count.
+    """
+    integers, floats = Network(network), FloatNetwork(network)
+    seconds = np.empty((rounds + 1, 2))
+    seen = order(network.seed, 0, len(data.train_x))
+    for turn in range(rounds + 1):
+        parts = [
+            np.take(seen, np.arange(k, k + network.batch), mode="wrap")
+            for k in range(turn * steps * network.batch, (turn + 1) * steps * network.batch,
+                           network.batch)
+        ]  # fmt: skip
+        x = [torch.from_numpy(data.train_x[part]) for part in parts]
+        labels = [torch.from_numpy(data.train_y[part]) for part in parts]
+        scaled = [batch.float() / 256 for batch in x]
+        seconds[turn] = _time(integers.train, x, labels), _time(floats.train, scaled, labels)
+    return seconds[1:] / steps
+
+
+def _time(train: Callable, x: list[Tensor], labels: list[Tensor]) -> float:
+    begin = time.perf_counter()
+    for batch, of_batch in zip(x, labels, strict=True):
+        train(batch, of_batch)
+    return time.perf_counter() - begin
