@@ -37,6 +37,9 @@ BENCH_HELP = """\
 Measure how fast the integer model trains, and how fast the same network does in PyTorch's float32
 with autograd. They take turns on the same samples."""
 
+#: Products of a layer and batch from which on it pays to share them out among threads.
+SHARED_WORK = 2_000_000
+
 
 class UsageError(Exception):
     """What was asked for cannot be done; the message says what to change."""
@@ -61,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    config = {"help": "name of a description in configs/, or path of a .toml file"}
 
     train = commands.add_parser(
         "train",
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("config", **config)
+    train.add_argument("config", help="name of a description in configs/, or path of a .toml file")
     train.add_argument(
         "--epochs", type=_at_least(1), metavar="N", help="epochs, instead of the description's"
     )
@@ -109,8 +111,7 @@ def _prepare(config: str, **overrides: int | None) -> tuple[spec.Network, Data]:
     network = spec.load(spec.find(config), **given)
     if network.data is None:
         raise UsageError(f"{network.path}: data: nothing to train on; name a data set")
-    if network.batch == 1:
-        # Vectors are too short to be shared out.
+    if network.batch * max(layer.weights for layer in network.layers) < SHARED_WORK:
         torch.set_num_threads(1)
     return network, load_data(network.data)
 
@@ -144,7 +145,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if out:
         weights = {f"W{i}": layer.W.int().numpy() for i, layer in enumerate(network.layers)}
         with out.open("wb") as file:
-            np.savez(file, **weights)
+            np.savez(file, allow_pickle=False, **weights)
     return 0
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from golden.spec import SpecError, load, parse, splitmix64
+from golden.spec import CONFIGS, SpecError, find, load, parse, splitmix64
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 TINY = {"inputs": 4, "classes": 10, "seed": 1, "layer": [{"neurons": 2, "lanes": 1}]}
 
 
@@ -38,10 +37,44 @@ def test_shipped(name):
         ({"data": "cifar"}, "t.toml: data: must be one of digits, mnist, not 'cifar'"),
         ({"data": "mnist"}, "t.toml: inputs: must be 784 for mnist, not 4"),
         ({"data": "digits", "inputs": 64, "classes": 9}, "must be 10 for digits, not 9"),
-        ({"name": 3}, "t.toml: name: must be a text, not 3"),
+        ({"classes": True}, "t.toml: classes: must be a whole number, not True"),
+        ({"classes": 1025}, "t.toml: classes: must be from 2 to 1024, not 1025"),
+        ({"inputs": 0}, "t.toml: inputs: must be from 1 to 65535, not 0"),
+        ({"seed": -1}, "t.toml: seed: must be from 0 to 9007199254740992, not -1"),
+        ({"batch": 0}, "t.toml: batch: must be from 1 to 65536, not 0"),
+        ({"epochs": 1.0}, "t.toml: epochs: must be a whole number, not 1.0"),
+        ({"lr_step": 0}, "t.toml: lr_step: must be from 1 to 100000, not 0"),
+        (
+            {"epochs": 20, "lr_step": 1},
+            "t.toml: lr_step: lr would grow to 25, over 24; raise lr_step or lower epochs",
+        ),
+        ({"name": 3}, "t.toml: name: must be letters, digits, '-', '_' and '.', beginning with"),
+        ({"name": ""}, "with a letter or digit, not ''"),
+        ({"name": "../up"}, "with a letter or digit, not '../up'"),
+        ({"name": "a/b"}, "with a letter or digit, not 'a/b'"),
+        ({"name": "-o"}, "with a letter or digit, not '-o'"),
+        ({"name": "a\n"}, "with a letter or digit, not 'a\\n'"),
+        ({"layer": {"neurons": 2}}, "t.toml: layer: is missing; give one [[layer]] table"),
+        ({"zzz": 1}, "t.toml: zzz: unknown key; known: name, data, inputs, classes,"),
         ({"layer": []}, "t.toml: layer: is missing"),
         ({"layer": [3]}, "t.toml: layer: must be tables"),
         ({"layer": [{}]}, "t.toml: layer 0: neurons: is missing"),
+        ({"layer": [{"neurons": 3.5}]}, "layer 0: neurons: must be a whole number, not 3.5"),
+        ({"layer": [{"neurons": 0}]}, "layer 0: neurons: must be from 1 to 65535, not 0"),
+        ({"layer": [{"neurons": 2, "lane": 2}]}, "layer 0: lane: unknown key; did you mean 'lan"),
+        ({"layer": [{"neurons": 2}, {"neurons": 2, "lanes": 1025}]}, "layer 1: lanes: must be fro"),
+        ({"layer": [{"neurons": 2, "wb": 19}]}, "layer 0: wb: must be from 2 to 18, not 19"),
+        ({"layer": [{"neurons": 2, "fy": 2, "ms": -3}]}, "layer 0: ms: must be at least -fy = -2"),
+        (
+            {"classes": 1024, "layer": [{"neurons": 2, "mb": 8, "fe": 16, "fy": 8, "ms": -8}]},
+            "layer 0: fe: the accumulator of the update would need 51 bits, over the limit of 48; "
+            "lower fe or the batch",
+        ),
+        (
+            {"classes": 1024, "batch": 65536, "layer": [{"neurons": 2, "fe": 15, "ms": 0}]},
+            "layer 0: fe: the accumulator of the update would need 52 bits",
+        ),
+        ({"layer": [{"neurons": 2, "rule": ["sym"]}]}, "layer 0: rule: must be one of sym"),
         ({"layer": [{"neurons": 2, "rule": "hebb"}]}, "layer 0: rule: must be one of sym"),
         ({"layer": [{"neurons": 2, "lanes": 0}]}, "layer 0: lanes: must be from 1 to 1024, not 0"),
         ({"layer": [{"neurons": 2, "wb": 4, "init_bits": 4}]}, "init_bits: must be at most"),
@@ -55,9 +88,63 @@ def test_messages(change, message):
     assert message in str(error.value)
 
 
+def test_data_or_inputs_must_be_there():
+    with pytest.raises(SpecError, match=r"t: data: is missing; give one of digits, mnist, or inp"):
+        parse({"classes": 10, "layer": [{"neurons": 2}]}, "t")
+
+
+def test_the_accumulator_limit_is_a_guard(monkeypatch):
+    # The ranges of the keys keep z, s and g below it.
+    for limit, layer, message in (
+        (20, {"neurons": 2}, "wb: the accumulator of z would need 23 bits, over the limit of 20; "),
+        (23, {"neurons": 9999}, "mb: the accumulator of s would need 24 bits, over"),
+        (24, {"neurons": 2, "fe": 16, "mb": 8}, "fe: the accumulator of g would need 29 bits"),
+    ):
+        monkeypatch.setattr("golden.spec.ACCUMULATOR_LIMIT", limit)
+        with pytest.raises(SpecError) as error:
+            parse(TINY | {"layer": [layer]}, "t.toml")
+        assert message in str(error.value)
+
+
+def test_more_lanes_than_neurons():
+    assert parse(TINY | {"layer": [{"neurons": 2, "lanes": 5}]}, "t").layers[0].lanes == 5
+
+
+def test_largest_magnitudes_hold():
+    # Odd integers of mb bits, errors of fe bits, weights and pixels, all at their limits.
+    (layer,) = parse(TINY | {"layer": [{"neurons": 3, "ms": 3}]}, "t").layers
+    assert layer.z_bound == 2048 * (4 * 255 + 128)
+    assert layer.s_bound == 3 * 3 * 255
+    assert layer.feedback_bound == 10 * 3 * 255
+    assert layer.g_bound == (10 * 3 * 255 + 4) >> 3
+    assert layer.update_bound(7) == 7 * 255 * layer.g_bound
+    assert layer.update_shift(9) == 8 + 8 - 12 + 9
+
+
+def test_find(tmp_path, monkeypatch):
+    assert find("digits") == CONFIGS / "digits.toml"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.toml").write_text("")
+    assert find("my.toml") == Path("my.toml")
+    for config in ("my", "none.toml"):
+        with pytest.raises(SpecError, match=rf"no description '{config}'.* one of digits, mnist, "):
+            find(config)
+
+
+def test_overrides():
+    assert load(CONFIGS / "digits.toml", epochs=3, seed=9).epochs == 3
+    with pytest.raises(SpecError, match=r"digits\.toml: epochs: must be from 1"):
+        load(CONFIGS / "digits.toml", epochs=0)
+
+
 def test_files(tmp_path):
     with pytest.raises(SpecError, match="cannot be read"):
         load(tmp_path / "none.toml")
+    with pytest.raises(SpecError, match=r"cannot be read: Is a directory; give a \.toml file"):
+        load(tmp_path)
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SpecError, match="is not a text in UTF-8"):
+        load(tmp_path / "bad.toml")
     (tmp_path / "bad.toml").write_text("= 3")
     with pytest.raises(SpecError, match="is not TOML"):
         load(tmp_path / "bad.toml")

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line: training, speed, help, complaints, exit status."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from golden import __main__ as cli
+from golden import training
+from golden.data import FOLDER, Data, order
+from golden.model import Network
+from golden.spec import load, parse
+
+SMALL = """\
+data = "digits"
+classes = 10
+batch = {batch}
+epochs = 2
+lr_step = 1
+[[layer]]
+neurons = 12
+[[layer]]
+neurons = 8
+rule = "scfb"
+"""
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """Give PyTorch its threads back."""
+    count = torch.get_num_threads()
+    yield
+    torch.set_num_threads(count)
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL.format(batch=4))
+    return str(path)
+
+
+def output(capsys, *arguments):
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def complaint(capsys, *arguments):
+    try:
+        status = cli.main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    assert status == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def test_train(config, tmp_path, capsys):
+    out = tmp_path / "weights.npz"
+    lines = output(capsys, "train", config, "--out", str(out)).splitlines()
+    assert lines[0].split() == ["epoch", "samples", "layer", "0", "layer", "1"]
+    rows = [line.split() for line in lines[1:]]
+    # 1437 samples are 359 batches of 4.
+    assert [row[:2] for row in rows] == [["1", "1436"], ["2", "2872"]]
+
+    # The same, by hand.
+    spec = load(config)
+    network, data = Network(spec), cli.load_data("digits")
+    for epoch in range(2):
+        seen = order(spec.seed, epoch, 1437)
+        for k in range(0, 1436, 4):
+            part = seen[k : k + 4]
+            network.train(data.train_x[part], data.train_y[part], epoch)
+    steps = network.infer(data.test_x)
+    right = [(step.prediction.numpy() == data.test_y).mean() for step in steps]
+    assert rows[1][2:] == [f"{100 * share:.2f}" for share in right]
+    with np.load(out) as weights:
+        assert sorted(weights) == ["W0", "W1"]
+        for k, layer in enumerate(network.layers):
+            assert weights[f"W{k}"].dtype == np.int32
+            assert np.array_equal(weights[f"W{k}"], layer.W.numpy())
+
+
+def test_samples_epochs_and_seed(config, capsys):
+    rows = output(capsys, "train", config, "--samples", "1450").splitlines()[1:]
+    assert [row.split()[1] for row in rows] == ["1436", "1448"]
+    rows = output(capsys, "train", config, "--epochs", "1").splitlines()[1:]
+    assert [row.split()[1] for row in rows] == ["1436"]
+    other = output(capsys, "train", config, "--epochs", "1", "--seed", "5").splitlines()[1:]
+    assert other != rows
+
+
+def test_epochs_of_samples():
+    spec = parse(
+        {"inputs": 2, "classes": 2, "batch": 3, "epochs": 3, "layer": [{"neurons": 2}]}, "t"
+    )
+    pixels, labels = np.zeros((7, 2), np.uint8), np.zeros(7, int)
+    data = Data(pixels, labels, pixels, labels)
+    for samples, expected in ((None, [6, 6, 6]), (3, [3]), (6, [6]), (11, [6, 3])):
+        made = [sum(steps) for _, steps in training.epochs(Network(spec), data, samples)]
+        assert made == expected
+
+
+def test_accuracy_of_more_samples_than_are_inferred_at_once(monkeypatch):
+    spec = parse({"inputs": 3, "classes": 3, "layer": [{"neurons": 5}, {"neurons": 4}]}, "t")
+    random = np.random.default_rng(1)
+    x, labels = random.integers(0, 256, (10, 3), np.uint8), random.integers(0, 3, 10)
+    network = Network(spec)
+    expected = [(step.prediction.numpy() == labels).mean() for step in network.infer(x)]
+    monkeypatch.setattr(training, "CHUNK", 4)
+    assert training.accuracy(network, x, labels) == pytest.approx(expected)
+
+
+def test_bench(config, capsys):
+    lines = output(capsys, "bench", config, "--rounds", "2", "--steps", "3").splitlines()
+    assert lines[0].startswith("small: 64-12-8, batch 4, ")
+    integers, floats = (float(line.split("ms/step")[0].split()[-1]) for line in lines[1:3])
+    assert integers > 0
+    assert floats > 0
+    assert lines[3].split()[0] == "ratio"
+
+
+def test_help(capsys):
+    for arguments in (["--help"], ["train", "--help"]):
+        with pytest.raises(SystemExit) as exit:
+            cli.main(arguments)
+        assert exit.value.code == 0
+        assert "python -m golden train digits" in capsys.readouterr().out
+
+
+def test_complaints(config, tmp_path, capsys, monkeypatch):
+    assert "error: there is no description 'digit'" in complaint(capsys, "train", "digit")
+    assert "invalid choice: 'learn'" in complaint(capsys, "learn")
+    assert "must be a whole number of at least 1, not '0'" in complaint(
+        capsys, "train", config, "--epochs", "0"
+    )
+    for samples in ("3", "2873"):
+        assert (
+            f"error: --samples {samples}: 2 epochs in batches of 4 have from 4 to 2872 samples; "
+            "give --epochs as well, or another number"
+        ) in complaint(capsys, "train", config, "--samples", samples)
+    assert f"there is no folder {tmp_path}/none; make it first" in complaint(
+        capsys, "train", config, "--out", f"{tmp_path}/none/w.npz"
+    )
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    assert "error: " + str(tmp_path / "mnist") in complaint(capsys, "train", "mnist")
+    bare = tmp_path / "bare.toml"
+    bare.write_text("inputs = 3\nclasses = 2\n[[layer]]\nneurons = 2\n")
+    assert f"error: {bare}: data: nothing to train on; name a data set" in complaint(
+        capsys, "train", str(bare)
+    )
+    bare.write_text("inputs = 3\nclasses = 2\n[[layer]]\nneurons = 2\nlane = 1\n")
+    assert "layer 0: lane: unknown key; did you mean 'lanes'?" in complaint(
+        capsys, "bench", str(bare)
+    )
+
+
+def test_weights_that_cannot_be_written(config, tmp_path, capsys):
+    assert cli.main(["train", config, "--samples", "4", "--out", str(tmp_path)]) == 2
+    assert "error: [Errno 21] Is a directory" in capsys.readouterr().err
+
+
+def test_interrupted(config, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Network, "train", stop)
+    assert cli.main(["train", config]) == 130
+    assert "interrupted: there is no result" in capsys.readouterr().err
+
+
+def test_as_a_program(config):
+    command = [sys.executable, "-m", "golden", "train", config, "--samples", "4"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2
+    done = subprocess.run([*command[:4], "none"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: there is no description 'none'")
+    assert done.stderr.count("\n") == 1
