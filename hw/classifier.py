@@ -77,13 +77,14 @@ class Classifier(wiring.Component):
                 m.d.sync += register.eq(Mux(first, 0, register) + beat)
             return register
 
+        ys = [self.i[n] for n in range(plan.drain)]
         # What all bits of all fields would let through is (2^mb - 1) sum_n y: summed like the
         # rest, it needs neither a product nor a delay of its own.
-        everything = total([y << bit for y in self.i for bit in range(layer.mb)])
+        everything = total([y << bit for y in ys for bit in range(layer.mb)])
         for c in range(layer.classes):
             passed = total([
                 (y & weights.u[n][c][bit].replicate(X_WIDTH)) << bit
-                for n, y in enumerate(self.i)
+                for n, y in enumerate(ys)
                 for bit in range(layer.mb)
             ])
             with m.If(ended):

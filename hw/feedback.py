@@ -75,7 +75,10 @@ class Feedback(wiring.Component):
         m = Module()
         plan, layer = self.plan, self.plan.layer
         m.submodules.weights = weights = FeedbackWeights(
-            seeds=layer.seeds[1:3], neurons=plan.drain, classes=layer.classes, width=layer.mb
+            seeds=(layer.seeds[1], layer.seeds[2]),
+            neurons=plan.drain,
+            classes=layer.classes,
+            width=layer.mb,
         )
         m.submodules.derivatives = derivatives = memory.Memory(
             shape=plan.drain, depth=plan.sample_beats, init=[]
@@ -129,7 +132,8 @@ class Feedback(wiring.Component):
         # at most as many terms, so that its two further registers do not make it late.
         half = (1 << layer.ms) >> 1 if layer.ms > 0 else 0
         bound = (2**layer.mb - 1) * (2**layer.fe - 1) * layer.classes
-        e_sum = adder_tree(m, list(self.e))
+        e = [self.e[c] for c in range(layer.classes)]
+        e_sum = adder_tree(m, e)
         scaled = Signal(signed(signed_width(bound)))
         offset = Signal(signed(signed_width(bound + half)))
         m.d.sync += [scaled.eq((e_sum << layer.mb) - e_sum), offset.eq(half - scaled)]
@@ -142,10 +146,11 @@ class Feedback(wiring.Component):
             self.o.index.eq(delayed(m, index, summed + 1)),
         ]
         for n in range(plan.drain):
+            u = weights.u[n]
             terms = [
-                (e.as_unsigned() & u_bit.replicate(len(e))).as_signed() << bit
-                for e, u in zip(self.e, weights.u[n], strict=True)
-                for bit, u_bit in enumerate(u)
+                (e[c].as_unsigned() & u[c][bit].replicate(plan.e_width)).as_signed() << bit
+                for c in range(layer.classes)
+                for bit in range(layer.mb)
             ]
             total = Signal.like(offset, name=f"total{n}")
             weighted = adder_tree(m, [delayed(m, term, 1) for term in terms])

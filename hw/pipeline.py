@@ -2,16 +2,19 @@
 """Registers in rows: delays and adder trees."""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from amaranth.hdl import Module, Signal, Value, ValueCastable
 
 __all__ = ["adder_tree", "delayed", "tree_delay"]
 
+T = TypeVar("T", bound=Value | ValueCastable)
 
-def delayed(m: Module, value: Value | ValueCastable, clocks: int):
+
+def delayed(m: Module, value: T, clocks: int) -> T:
     """Give `value` as it was `clocks` clocks ago, 0 at first; of the same shape."""
     for _ in range(clocks):
-        register = Signal.like(value, name="delayed", init=None)
+        register: Any = Signal.like(value, name="delayed", init=None)
         m.d.sync += register.eq(value)
         value = register
     return value

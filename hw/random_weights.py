@@ -51,6 +51,10 @@ class ClassifierWeights(wiring.Component):
         Neurons per step, classes, bits of a field (`mb`).
     """
 
+    restart: Signal
+    step: Signal
+    u: data.View
+
     def __init__(self, *, seed: int, neurons: int, classes: int, width: int):
         self.seed = seed
         self.neurons = neurons
@@ -89,6 +93,11 @@ class FeedbackWeights(wiring.Component):
     neurons, classes, width
         Neurons per step, classes, bits of a field (`mb`).
     """
+
+    restart: Signal
+    step: Signal
+    rule: Signal
+    u: data.View
 
     def __init__(self, *, seeds: tuple[int, int], neurons: int, classes: int, width: int):
         self.seeds = seeds
