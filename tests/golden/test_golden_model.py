@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The integer model against the contract's check values and a slow reference."""
 
+import doctest
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from golden import lfsr
+from golden import lfsr, model, spec
 from golden.model import Network, exact, project, rs
 from golden.spec import FORMATS, SpecError, parse
 
@@ -132,15 +134,15 @@ def test_against_reference(rule, batch):
 def test_formats_against_reference(formats, rule, batch, seed):
     layer = {"neurons": 4, "rule": rule} | formats
     try:
-        spec = parse({"inputs": 3, "classes": 3, "seed": seed, "layer": [layer]}, "formats")
+        described = parse({"inputs": 3, "classes": 3, "seed": seed, "layer": [layer]}, "formats")
     except SpecError:
         assume(False)
         raise
-    net = Network(spec)
+    net = Network(described)
     random = torch.Generator().manual_seed(seed)
     check_step(net, *noise(net, batch, random))
     # The weights anywhere, their limits included.
-    limit = 1 << (spec.layers[0].wb - 1)
+    limit = 1 << (described.layers[0].wb - 1)
     w = torch.randint(-2 * limit, 2 * limit, net.layers[0].W.shape, generator=random)
     net.layers[0].W.copy_(w.clamp(-limit, limit - 1))
     check_step(net, *noise(net, batch, random))
@@ -156,6 +158,13 @@ def test_project_is_exact(size):
         x[0], w[0], w[1, :300] = 255, size, size
         bound = 255 * 785 * size
         assert torch.equal(project(x.float(), w.float(), bound).long(), x @ w.T)
+
+
+def test_examples():
+    for module in (lfsr, model, spec):
+        outcome = doctest.testmod(module)
+        assert outcome.attempted > 0
+        assert outcome.failed == 0
 
 
 def test_exact():
