@@ -62,13 +62,12 @@ class Cluster(wiring.Component):
         m.d.sync += [self.wave_o.eq(self.wave_i), self.g_o.eq(self.g_i)]
 
         told = Signal(control(plan))
-        update = delayed(m, do.issue & do.update, at.weight)
-        write_update = delayed(m, update, at.write - at.weight)
+        update = do.issue & do.update
+        write_update = delayed(m, update, at.write)
         m.d.comb += [
-            told.read_addr.eq(do.addr),
-            told.take.eq(do.issue & do.first),
-            told.x_old.eq(delayed(m, wave.x_old, at.update)),
-            told.update.eq(update),
+            told.take.eq(delayed(m, do.issue & do.first, at.update - 1)),
+            told.x_old.eq(delayed(m, Mux(update, wave.x_old, 0), at.update)),
+            told.read_addr.eq(delayed(m, do.addr, at.read)),
             told.load.eq(delayed(m, do.load, at.write)),
             told.word.eq(delayed(m, do.word, at.write)),
             told.write_addr.eq(delayed(m, do.addr, at.write)),

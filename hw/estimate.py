@@ -183,9 +183,10 @@ def _resources(plan: LayerPlan, width: int) -> Resources:
     clusters, lanes = len(plan.clusters), layer.lanes
     blocks = lanes * geometry(wb, plan.depth).blocks
     blocks += 3 * geometry(X_WIDTH * width, ceil(layer.inputs / width)).blocks
+    rest = tail + counters / 2 + control
     return Resources(
-        lut=round(LUT * (lanes * lane_lut + clusters * cluster_lut + tail + counters / 2 + control)),
-        ff=round(FF * (lanes * lane_ff + clusters * cluster_ff + tail + counters / 2 + control)),
+        lut=round(LUT * (lanes * lane_lut + clusters * cluster_lut + rest)),
+        ff=round(FF * (lanes * lane_ff + clusters * cluster_ff + rest)),
         dsp=2 * lanes,
         ebr=blocks,
     )

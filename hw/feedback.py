@@ -53,9 +53,9 @@ class Feedback(wiring.Component):
     def __init__(self, *, plan: LayerPlan, lead: int):
         self.plan = plan
         self.lead = lead
-        #: Clocks from a beat's weights to its local errors: the gates, the tree, the difference
-        #: and the shift.
-        self.delay = 1 + tree_delay(plan.layer.classes * plan.layer.mb) + 2
+        #: Clocks from the decision to send a beat to its local errors: the step of the weights,
+        #: the gates, the tree, the difference and the shift.
+        self.delay = 2 + tree_delay(plan.layer.classes * plan.layer.mb) + 2
         super().__init__({
             "d_valid": In(1),
             "d_last": In(1),
@@ -95,9 +95,14 @@ class Feedback(wiring.Component):
         m.d.comb += [
             last_index.eq(index == plan.beats - 1),
             last_group.eq(group == plan.groups - 1),
-            weights.step.eq(sending),
-            weights.restart.eq(sending & last_index & last_group),
         ]
+        # The weights are many: what moves them comes straight from registers.
+        m.d.comb += [
+            weights.step.eq(delayed(m, sending, 1)),
+            weights.restart.eq(delayed(m, sending & last_index & last_group, 1)),
+        ]
+        with m.If(weights.step):
+            m.d.sync += read.addr.eq(Mux(weights.restart, 0, read.addr + 1))
         # The last beat of a group has this long to go until `ready` may say so.
         distance = max(self.delay - self.lead, 1)
         remaining = Signal(range(distance))
@@ -106,7 +111,6 @@ class Feedback(wiring.Component):
             m.d.sync += [
                 remaining.eq(distance - 1),
                 index.eq(Mux(last_index, 0, index + 1)),
-                read.addr.eq(Mux(last_index & last_group, 0, read.addr + 1)),
                 sending.eq(~last_index),
             ]
         with m.Elif(remaining != 0):
@@ -140,10 +144,10 @@ class Feedback(wiring.Component):
 
         summed = 1 + tree_delay(layer.classes * layer.mb)
         d = delayed(m, read.data, summed + 1)
-        m.d.comb += self.g_valid.eq(delayed(m, sending, summed + 1))
+        m.d.comb += self.g_valid.eq(delayed(m, weights.step, summed + 1))
         m.d.sync += [
             self.o.valid.eq(self.g_valid),
-            self.o.index.eq(delayed(m, index, summed + 1)),
+            self.o.index.eq(delayed(m, index, summed + 2)),
         ]
         for n in range(plan.drain):
             u = weights.u[n]

@@ -13,19 +13,25 @@ __all__ = ["Lane", "Schedule", "control"]
 
 
 class Schedule:
-    """Clocks, after an input's wave, at which a lane does what; they follow from the primitives."""
+    """Clocks, after an input's wave, at which a lane does what; they follow from the primitives.
+
+    The multipliers lie apart from the rest of a lane: their products have a register of their own
+    before they are used.
+    """
 
     def __init__(self, primitives: Primitives):
         memory, multiplier = primitives.memory.delay, primitives.multiplier.delay
-        #: The weight has been read, and the update's product is there.
-        self.weight = memory
-        #: The update's operands go in.
-        self.update = memory - multiplier
+        #: The update's operands go in, after the local error was taken over in the clock before.
+        self.update = 1
+        #: The weight has been read, and the update is there.
+        self.weight = self.update + multiplier + 1
+        #: The weight's address goes in.
+        self.read = self.weight - memory
         #: The new weight is written, and goes into the forward multiplier. Two registers lie
         #: before: behind the subtraction and behind the saturation.
-        self.write = memory + 2
+        self.write = self.weight + 2
         #: The product is accumulated.
-        self.accumulate = self.write + multiplier
+        self.accumulate = self.write + multiplier + 1
         #: The accumulator holds the sum of the inputs so far.
         self.sum = self.accumulate + 1
         #: The activation can be drained.
@@ -35,10 +41,9 @@ class Schedule:
 def control(plan: LayerPlan) -> data.StructLayout:
     """Layout of what the lanes of a cluster are told, each part in its clock of the `Schedule`."""
     return data.StructLayout({
-        "read_addr": range(plan.depth),  # 0
-        "take": 1,  # 0: the next local error becomes the present one
-        "x_old": X_WIDTH,  # update
-        "update": 1,  # weight
+        "take": 1,  # update - 1: the next local error becomes the present one
+        "x_old": X_WIDTH,  # update; 0 where the weight stays as it is
+        "read_addr": range(plan.depth),  # read
         "load": 1,  # write
         "word": signed(plan.layer.wb),  # write
         "write_addr": range(plan.depth),  # write
@@ -52,8 +57,8 @@ def control(plan: LayerPlan) -> data.StructLayout:
 class Lane(wiring.Component):
     """Weight bank, update and forward multipliers, accumulator, rounding and saturation.
 
-    For each input, W' = clip(W - rs(g x_old, update_shift)) if the update is asked for, else W; it
-    is written back, and z accumulates W' x_new. At the end of a group y = clip(z >> z_shift, 0,
+    For each input, W' = clip(W - rs(g x_old, update_shift)) is written back if `write` is set, and
+    z accumulates W' x_new. At the end of a group y = clip(z >> z_shift, 0,
     255) (contract, "One training step of a layer"). One input a clock; `Schedule` tells when each
     part of `control` is due.
 
@@ -118,8 +123,8 @@ class Lane(wiring.Component):
         # W - rs(v, k) = ((W << k) + (1 << k - 1) - 1 - v) >> k: the rounding half and the borrow
         # of floor(-v) are constants below the weight, so that one subtraction does it all.
         half = Const((1 << (shift - 1)) - 1, shift)
-        change = Signal(signed(len(update.p)))
-        m.d.comb += change.eq(update.p & told.update.replicate(len(update.p)))
+        change = Signal.like(update.p)
+        m.d.sync += change.eq(update.p)
         scaled = Cat(half, self.weight).as_signed()
         width = max(wb + shift, len(change)) + 1
         difference = Signal(signed(width - shift))
@@ -141,8 +146,10 @@ class Lane(wiring.Component):
         ]
 
         z = Signal(signed(plan.z_width))
+        product = Signal.like(forward.p)
+        m.d.sync += product.eq(forward.p)
         with m.If(told.accumulate):
-            m.d.sync += z.eq(Mux(told.restart, 0, z) + forward.p)
+            m.d.sync += z.eq(Mux(told.restart, 0, z) + product)
         shifted = z >> plan.z_shift
         with m.If(told.capture):
             with m.If(z[-1]):

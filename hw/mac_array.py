@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .cluster import Cluster
 from .lane import Schedule
+from .pipeline import delayed
 from .plan import LayerPlan
 from .ports import drained, gradient_beat, wave, weight_out
 from .primitives import Primitives
@@ -22,7 +23,7 @@ class MacArray(wiring.Component):
       `settle` clocks after it was written.
     - `g`: local errors of the next group. They must all have come in the clock before the wave
       that is `first` in the group, and those of the group after it not before `taken`.
-    - `taken`: high for a clock as the lanes take over the local errors of a group.
+    - `taken`: high for a clock when the first lanes have taken over the local errors of a group.
     - `y`: activations of a group after its last wave, `plan.beats` beats of `plan.drain` neurons.
     - `weight`: weights that were read, in the order of their waves.
 
@@ -71,5 +72,5 @@ class MacArray(wiring.Component):
             ]
             wave, g, weight, y = cluster.wave_o, cluster.g_o, cluster.weight_o, cluster.y_i
         m.d.comb += self.weight.eq(weight)
-        m.d.sync += self.taken.eq(self.wave.do.issue & self.wave.do.first)
+        m.d.comb += self.taken.eq(delayed(m, self.wave.do.issue & self.wave.do.first, 2))
         return m

@@ -24,8 +24,8 @@ class OutputStage(wiring.Component):
       that room.
     - `header`: of the sample whose activations these are.
     - `o`: packets for the next layer, without the beats that hold missing neurons only.
-    - `y_valid`, `y`, `y_last`: all beats of a sample, without back-pressure. The last beat of a
-      sample waits for `sample_ready`.
+    - `y_valid`, `y`, `y_last`: all beats of a sample, without back-pressure, a clock after `o`.
+      The last beat of a sample waits for `sample_ready`.
     - `command`: a packet that is no sample; it is passed on when all samples have been.
     - `blocked`: the next layer, or `sample_ready`, keeps a beat waiting.
 
@@ -78,32 +78,37 @@ class OutputStage(wiring.Component):
         ]
 
         index, group = Signal(range(plan.beats)), Signal(range(plan.groups))
-        last_index, last_group, passed_on = Signal(), Signal(), Signal()
+        last_index, last_group, last = Signal(), Signal(), Signal()
+        passed_on = Signal()
         # Only the last group has lanes without a neuron.
         present = plan.layer.neurons - (plan.groups - 1) * plan.layer.lanes
         m.d.comb += [
             last_index.eq(index == plan.beats - 1),
             last_group.eq(group == plan.groups - 1),
             passed_on.eq(~last_group | (index < ceil(present / plan.drain))),
-            self.y_last.eq(last_index & last_group),
+            last.eq(last_index & last_group),
         ]
+        y = Signal.like(self.y)
         for place in range(plan.drain):
             missing = last_group & (index * plan.drain + place >= present)
-            m.d.comb += self.y[place].eq(Mux(missing, 0, kept.o.p[place]))
+            m.d.comb += y[place].eq(Mux(missing, 0, kept.o.p[place]))
 
-        held = Signal()
+        # What the classifier sees is registered: it must not wait for the next layer's `ready` to
+        # come through.
+        held, moved = Signal(), Signal()
         m.d.comb += [
-            held.eq(self.y_last & ~self.sample_ready),
+            held.eq(last & ~self.sample_ready),
             kept.o.ready.eq(~held & (~passed_on | self.o.ready)),
-            self.y_valid.eq(kept.o.valid & kept.o.ready),
+            moved.eq(kept.o.valid & kept.o.ready),
             self.blocked.eq(kept.o.valid & ~kept.o.ready),
         ]
-        with m.If(self.y_valid):
+        m.d.sync += [self.y_valid.eq(moved), self.y_last.eq(last), self.y.eq(y)]
+        with m.If(moved):
             m.d.sync += index.eq(Mux(last_index, 0, index + 1))
             with m.If(last_index):
                 m.d.sync += group.eq(Mux(last_group, 0, group + 1))
 
-        m.d.comb += self.o.p.x.eq(self.y)
+        m.d.comb += self.o.p.x.eq(y)
         with m.If(kept.idle):
             m.d.comb += [
                 self.o.valid.eq(self.command.valid),

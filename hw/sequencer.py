@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The sequencer: packets become instructions for the MAC array, in a loop over groups and inputs."""
+"""The sequencer: makes packets into instructions for the MAC array, group by group."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring

@@ -13,10 +13,9 @@ from tests.hw.bench import Twin, plans, simulate
 AT = Schedule(PORTABLE)
 #: The clock of each control.
 CLOCKS = {
-    "read_addr": 0,
-    "take": 0,
+    "read_addr": AT.read,
+    "take": AT.update - 1,
     "x_old": AT.update,
-    "update": AT.weight,
     "load": AT.write,
     "word": AT.write,
     "write_addr": AT.write,
@@ -65,7 +64,7 @@ def test_groups(plan, seed):
             at(clock - 1, "g", "g", g)
             for j in range(layer.columns):
                 addr = base + j
-                tell(clock, read_addr=addr, take=j == 0, x_old=x_old[j], update=update)
+                tell(clock, read_addr=addr, take=j == 0, x_old=x_old[j] if update else 0)
                 tell(clock, write_addr=addr, x_new=x_new[j], accumulate=1, restart=j == 0)
                 at(clock + AT.weight, "weight", "weight", bank[addr])
                 if update:

@@ -58,6 +58,7 @@ def test_samples_and_commands(neurons, lanes, seed):
         ended.append(True)
 
     async def downstream(ctx):
+        was_stalled = False
         while not ended:
             ctx.set(dut.o.ready, rng.random() < pace)
             ready = rng.random() < 0.5
@@ -73,7 +74,8 @@ def test_samples_and_commands(neurons, lanes, seed):
                 seen.append((list(y), y_last))
                 if y_last:
                     ctx.set(dut.sample_ready, 0)
-            assert not (stalled and y_valid)
+            assert not (was_stalled and y_valid)
+            was_stalled = stalled
 
     simulate(dut, lanes_and_sequencer, downstream)
     expected_seen, expected_passed = [], []
@@ -112,7 +114,9 @@ def test_blocked():
             assert not ctx.get(dut.y_valid)
             await ctx.tick()
         ctx.set(dut.sample_ready, 1)
-        assert ctx.get(dut.y_valid)
         assert not ctx.get(dut.blocked)
+        await ctx.tick()
+        assert ctx.get(dut.y_valid)
+        assert ctx.get(dut.y_last)
 
     simulate(dut, bench)
