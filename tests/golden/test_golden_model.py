@@ -64,7 +64,8 @@ def reference(layer, samples, lr):
             shift(sum(k[n][c] * e[c] for c in range(p.classes)), p.ms) if y[n] > 0 else 0
             for n in range(p.neurons)
         ]
-        ys.append(y), ss.append(s), es.append(e), gs.append(g)
+        for made, values in ((ys, y), (ss, s), (es, e), (gs, g)):
+            made.append(values)
     low, high = -(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1
     if p.rule != "frozen":
         for n in range(p.neurons):
