@@ -132,7 +132,7 @@ class Feedback(wiring.Component):
                 left.eq(plan.lr_max - self.lr),
             ]
 
-        # The sum of all errors starts a clock earlier than the first sum of weighted ones and has
+        # The sum of all errors starts two clocks before the first sum of weighted ones and has
         # at most as many terms, so that its two further registers do not make it late.
         half = (1 << layer.ms) >> 1 if layer.ms > 0 else 0
         bound = (2**layer.mb - 1) * (2**layer.fe - 1) * layer.classes
