@@ -32,6 +32,11 @@ def position(plan: LayerPlan, width: int) -> data.StructLayout:
     return data.StructLayout({"word": range(words), "part": range(width), "bias": 1})
 
 
+def latency(width: int, primitives: Primitives) -> int:
+    """Count the clocks of the memory and of the choice of a bank and of an input in its word."""
+    return primitives.memory.delay + 1 + (width > 1)
+
+
 class ActivationBuffer(wiring.Component):
     """Keeps three samples: one read as old, one as new, one arriving.
 
@@ -64,9 +69,8 @@ class ActivationBuffer(wiring.Component):
         self.primitives = primitives
         #: Words of a sample.
         self.words = ceil(plan.layer.inputs / width)
-        #: Clocks from a position to its inputs: the memory, the choice of the bank and, unless
-        #: words hold one input, the choice within the word.
-        self.delay = primitives.memory.delay + 1 + (width > 1)
+        #: Clocks from a position to its inputs.
+        self.delay = latency(width, primitives)
         classes = plan.layer.classes
         super().__init__({
             "i": In(stream.Signature(beat(classes, width))),

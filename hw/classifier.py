@@ -13,6 +13,11 @@ from .random_weights import ClassifierWeights
 __all__ = ["Classifier"]
 
 
+def latency(plan: LayerPlan) -> int:
+    """Count the clocks of the gates, the tree, the accumulator and the difference."""
+    return 1 + tree_delay(plan.drain * plan.layer.mb) + 2
+
+
 class Classifier(wiring.Component):
     """Computes s[c] = sum_n Mc[n,c] y[n] (contract, "One training step of a layer").
 
@@ -37,9 +42,8 @@ class Classifier(wiring.Component):
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        #: Clocks from the last beat to the scores: the gates, the tree, the accumulator and the
-        #: difference.
-        self.delay = 1 + tree_delay(plan.drain * plan.layer.mb) + 2
+        #: Clocks from the last beat to the scores.
+        self.delay = latency(plan)
         super().__init__({
             "i_valid": In(1),
             "i_last": In(1),

@@ -13,17 +13,20 @@ from typing import Self
 
 from golden.spec import Network as Spec
 
-from .activation_buffer import ActivationBuffer
-from .classifier import Classifier
+from . import activation_buffer, classifier, feedback, mac_array
 from .error_unit import ErrorUnit
-from .feedback import Feedback
-from .lane import Schedule
 from .plan import CLUSTER_LANES, LayerPlan
 from .ports import COUNTER_WIDTH, COUNTERS, X_WIDTH
 from .primitives import ECP5
 from .primitives.ecp5 import geometry
 
 __all__ = ["BOARDS", "Estimate", "LayerEstimate", "Resources", "estimate"]
+
+
+#: Clocks from a wave at the MAC array until the feedback knows that its group has begun.
+TAKEN = 3
+#: Clocks that an activation takes through the output stage.
+OUTPUT = 2
 
 
 @dataclass(frozen=True)
@@ -146,12 +149,13 @@ def step_clocks(plan: LayerPlan, width: int) -> int:
     The passes over the groups, and the serial tail: the last group leaves the lanes, is
     classified, the errors are made, and those of the first group come back to the lanes.
     """
-    buffer = ActivationBuffer(plan=plan, width=width, primitives=ECP5)
-    feedback = Feedback(plan=plan, lead=buffer.delay)
-    array = 1 + Schedule(ECP5).result + 1
-    tail = buffer.delay + array + plan.drain_span + Classifier(plan=plan).delay + ErrorUnit.delay
-    tail += plan.beats + max(feedback.delay - buffer.delay, 1)
-    return (plan.groups - 1) * plan.group_clocks + plan.layer.columns + tail
+    lead = activation_buffer.latency(width, ECP5)
+    # From the start of a group until the local errors of the next one are on their way.
+    sent = plan.beats + max(feedback.latency(plan) - lead, 1)
+    period = max(plan.group_clocks, lead + TAKEN + sent)
+    tail = lead + mac_array.latency(ECP5) + plan.drain_span + OUTPUT + classifier.latency(plan)
+    tail += ErrorUnit.delay + sent
+    return (plan.groups - 1) * period + plan.layer.columns + tail
 
 
 def _resources(plan: LayerPlan, width: int) -> Resources:

@@ -13,6 +13,11 @@ from .random_weights import FeedbackWeights
 __all__ = ["Feedback"]
 
 
+def latency(plan: LayerPlan) -> int:
+    """Count the clocks of the step of the weights, the gates, the tree, difference and shift."""
+    return 2 + tree_delay(plan.layer.classes * plan.layer.mb) + 2
+
+
 class Feedback(wiring.Component):
     """Computes g[n] = rs(sum_c K[n,c] e[c], ms) where y[n] > 0, and sends it to the lanes.
 
@@ -53,9 +58,8 @@ class Feedback(wiring.Component):
     def __init__(self, *, plan: LayerPlan, lead: int):
         self.plan = plan
         self.lead = lead
-        #: Clocks from the decision to send a beat to its local errors: the step of the weights,
-        #: the gates, the tree, the difference and the shift.
-        self.delay = 2 + tree_delay(plan.layer.classes * plan.layer.mb) + 2
+        #: Clocks from the decision to send a beat to its local errors.
+        self.delay = latency(plan)
         super().__init__({
             "d_valid": In(1),
             "d_last": In(1),

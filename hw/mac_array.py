@@ -15,6 +15,11 @@ from .primitives import Primitives
 __all__ = ["MacArray"]
 
 
+def latency(primitives: Primitives) -> int:
+    """Count the clocks through the first cluster: its registers, a lane, and the way out."""
+    return 1 + Schedule(primitives).result + 1
+
+
 class MacArray(wiring.Component):
     """Computes `lanes` neurons at once, and updates their weights on the way.
 
@@ -46,7 +51,7 @@ class MacArray(wiring.Component):
         self.primitives = primitives
         at = Schedule(primitives)
         #: Clocks from the last wave of a group to the first beat of its activations.
-        self.delay = 1 + at.result + 1
+        self.delay = latency(primitives)
         #: Clocks after a wave that writes a weight, or before it may be read.
         self.settle = at.write + 1
         super().__init__({

@@ -137,11 +137,15 @@ def use(spec: Spec, x: np.ndarray, labels: np.ndarray, *, skip: int) -> list[Use
 
 
 def _use(layer: Layer, parts: list[dict[str, np.ndarray]], skip: int) -> Use:
-    """Compare the counters at the results of two samples, whole steps apart."""
+    """Compare the counters at the results of two samples, whole steps apart.
+
+    When the result of the last sample comes, a FLUSH may have begun, which is no step: it does not
+    count.
+    """
 
     def spent(name: str) -> float:
-        values = np.concatenate([part[f"counters.{name}"] for part in parts])
-        return float(values[-1] - values[skip]) / (len(values) - 1 - skip)
+        values = np.concatenate([part[f"counters.{name}"] for part in parts])[skip:-1]
+        return float(values[-1] - values[0]) / (len(values) - 1)
 
     clocks = spent("cycles")
     return Use(
