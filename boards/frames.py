@@ -146,7 +146,7 @@ class FrameReceiver(wiring.Component):
             "rejected": Out(8),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.submodules.crc = crc = _CRC.create()
         m.submodules.ring = ring = self._ring
@@ -257,7 +257,7 @@ class FrameSender(wiring.Component):
             "o": Out(stream.Signature(8)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.submodules.crc = crc = _CRC.create()
         m.d.comb += crc.data.eq(self.i.payload.byte)

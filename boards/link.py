@@ -193,7 +193,7 @@ class RowOrder(wiring.Component):
             "last": Out(1),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         row = Signal(range(max(plan.layer.neurons for plan in self.plans)))
         last_of_layer = Signal()
@@ -234,7 +234,7 @@ class Results(wiring.Component):
             "correct": Out(layers),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         arrived = Signal(self.layers)
         m.d.comb += self.complete.eq(arrived.all())
@@ -275,7 +275,7 @@ class Serializer(wiring.Component):
             "o": Out(stream.Signature(data.StructLayout({"byte": 8, "last": 1}))),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         rest = Signal(self.i.p.shape())
         m.d.comb += [
@@ -337,7 +337,7 @@ class Link(wiring.Component):
             "correct": Out(len(plans)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.submodules.receiver = receiver = self._receiver
         m.submodules.sender = sender = self._sender

@@ -133,7 +133,7 @@ class ECP5PLL(wiring.Component):
         self.dividers = dividers
         super().__init__({"clk_in": In(1), "clk_out": Out(1)})
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         dividers = self.dividers
         feedback = Signal()

@@ -60,7 +60,7 @@ class UARTReceiver(wiring.Component):
             "o": Out(stream.Signature(8)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         rx = Signal(init=1)
         m.submodules += FFSynchronizer(self.rx, rx, init=1)
@@ -108,7 +108,7 @@ class UARTTransmitter(wiring.Component):
             "tx": Out(1, init=1),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         clocks = Signal(range(self.divisor))
         bits = Signal(range(BYTE_BITS + 1))

@@ -54,7 +54,7 @@ class AccuracyBar(wiring.Component):
     def __init__(self):
         super().__init__({"seen": In(1), "correct": In(1), "bar": Out(len(LEVELS))})
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         mean = Signal(16)  # its largest value stands for 1
         one = (1 << 16) - 1

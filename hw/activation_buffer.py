@@ -81,7 +81,7 @@ class ActivationBuffer(wiring.Component):
             "x_new": Out(X_WIDTH),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         classes = self.plan.layer.classes
         m.submodules.packets = packets = fifo.SyncFIFO(width=header(classes).size, depth=PACKETS)

@@ -52,7 +52,7 @@ class Classifier(wiring.Component):
             "s": Out(data.ArrayLayout(signed(plan.s_width), plan.layer.classes)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         plan, layer = self.plan, self.plan.layer
         m.submodules.weights = weights = ClassifierWeights(

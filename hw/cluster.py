@@ -54,7 +54,7 @@ class Cluster(wiring.Component):
             "y_o": Out(drained(plan)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         plan, wave, do = self.plan, self.wave_o, self.wave_o.do
         at = Schedule(self.primitives)

@@ -50,7 +50,7 @@ class Counters(wiring.Component):
             "values": Out(data.StructLayout(dict.fromkeys(COUNTERS, Shape.cast(COUNTER_WIDTH)))),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         weights = Signal.like(self.weights)
         m.d.comb += weights.eq(Mux(self.activity == Activity.BUSY, self.weights, 0))

@@ -47,7 +47,7 @@ class ErrorUnit(wiring.Component):
             "e": Out(data.ArrayLayout(signed(plan.e_width), classes)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         layer = self.plan.layer
         margin, shift = 1 << (layer.fy + layer.ms), layer.fy + layer.ms - layer.fe

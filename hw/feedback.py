@@ -75,7 +75,7 @@ class Feedback(wiring.Component):
             "g": Out(data.ArrayLayout(signed(plan.g_width), plan.drain)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         plan, layer = self.plan, self.plan.layer
         m.submodules.weights = weights = FeedbackWeights(

@@ -94,7 +94,7 @@ class Lane(wiring.Component):
             "y": Out(X_WIDTH),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         plan, told = self.plan, self.control
         wb, shift = plan.layer.wb, plan.update_shift

@@ -66,7 +66,7 @@ class Layer(wiring.Component):
             "port": Out(LayerSignature(plan)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         plan, port = self.plan, self.port
         buffer = ActivationBuffer(plan=plan, width=self.width, primitives=self.primitives)

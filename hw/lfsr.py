@@ -55,7 +55,7 @@ class LFSR(wiring.Component):
             "o": Out(width),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         length = max(64, self.width)
         start = bits(self.seed, 0, length)

@@ -62,7 +62,7 @@ class MacArray(wiring.Component):
             "weight": Out(weight_out(plan)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         wave, g, weight = self.wave, self.g, Signal(weight_out(self.plan))
         y = self.y

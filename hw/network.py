@@ -60,7 +60,7 @@ class Network(wiring.Component):
             **{f"layer{i}": Out(LayerSignature(plan)) for i, plan in enumerate(self.plans)},
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         source, width = wiring.flipped(self.i), 1
         for index, plan in enumerate(self.plans):

@@ -64,7 +64,7 @@ class OutputStage(wiring.Component):
             "blocked": Out(1),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         plan = self.plan
         m.submodules.kept = kept = ReservedFIFO(

@@ -44,7 +44,7 @@ class Prediction(wiring.Component):
             "result": Out(stream.Signature(result(classes))),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         classes = self.plan.layer.classes
         record = self.result.payload

@@ -66,7 +66,7 @@ class ClassifierWeights(wiring.Component):
             "u": Out(data.ArrayLayout(data.ArrayLayout(width, classes), neurons)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.submodules.lfsr = lfsr = LFSR(
             seed=self.seed, width=self.neurons * self.classes * self.width
@@ -111,7 +111,7 @@ class FeedbackWeights(wiring.Component):
             "u": Out(data.ArrayLayout(data.ArrayLayout(width, classes), neurons)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         streams = [
             ClassifierWeights(

@@ -46,7 +46,7 @@ class ReservedFIFO(wiring.Component):
             "o": Out(stream.Signature(shape)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         # Its output register takes a word only some clocks after it has come.
         m.submodules.fifo = words = fifo.SyncFIFOBuffered(

@@ -37,7 +37,7 @@ class WeightScan(wiring.Component):
             "last": Out(1),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         layer = self.plan.layer
         j, n = Signal(range(layer.columns)), Signal(range(layer.neurons))
@@ -142,7 +142,7 @@ class Sequencer(wiring.Component):
             "updated": Out(1),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         plan, do = self.plan, self.do
         m.submodules.scan = scan = WeightScan(plan=plan)

@@ -79,7 +79,7 @@ class SampleSource(wiring.Component):
             "o": Out(stream.Signature(beat_layout(classes, 1))),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         word, beat = self.word, self.o.payload
         j = Signal(range(self.inputs))
@@ -123,7 +123,7 @@ class WeightSource(wiring.Component):
             "o": Out(stream.Signature(signed(plan.layer.wb))),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         k = Signal(range(self.burst))
         m.d.comb += [
@@ -153,7 +153,7 @@ class WeightSink(wiring.Component):
             "given": Out(1),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         k = Signal(range(self.burst))
         weights = self.word.weights
@@ -208,7 +208,7 @@ class Recorder(wiring.Component):
             "given": Out(1),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         word, taps = self.word, self.monitor
         command = word.result.header.command
@@ -316,7 +316,7 @@ class Harness(wiring.Component):
             members[f"rule{i}"] = In(Rule)
         super().__init__({**members, "events": Out(len(self.channels))})
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         if self.clock:
             m.domains.sync = ClockDomain(reset_less=True)

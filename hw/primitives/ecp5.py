@@ -50,7 +50,7 @@ class Multiplier(interface.Multiplier):
     multipliers are scarce when most of them are in use.
     """
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         width = interface.MULTIPLIER_WIDTH
         product = Signal(2 * width)
@@ -121,7 +121,7 @@ class Memory(interface.Memory):
     The bank of a read address travels along with the read, as far as the multiplexer.
     """
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         shape = geometry(self.width, self.depth)
         row_bits = (shape.rows - 1).bit_length()

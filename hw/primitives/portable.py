@@ -12,7 +12,7 @@ __all__ = ["Memory", "Multiplier"]
 class Multiplier(interface.Multiplier):
     """A product that synthesis is free to place where it likes."""
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         a = Signal.like(self.a, reset_less=True)
         b = Signal.like(self.b, reset_less=True)
@@ -25,7 +25,7 @@ class Multiplier(interface.Multiplier):
 class Memory(interface.Memory):
     """An array that synthesis maps to block memory, if it is large enough."""
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.submodules.array = array = memory.Memory(shape=self.width, depth=self.depth, init=[])
         read, write = array.read_port(), array.write_port()

@@ -39,7 +39,7 @@ class StandIn(wiring.Component):
         layers = {f"layer{i}": Out(LayerSignature(plan)) for i, plan in enumerate(PLANS)}
         super().__init__({"i": In(stream.Signature(beat(SPEC.classes, 1))), **layers})
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         total = Signal(8)
         position = Signal(8)

@@ -25,7 +25,7 @@ class Tree(wiring.Component):
             "o": Out(Shape(32, signed=True)),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.domains.sync = ClockDomain()  # a single term uses none
         m.d.comb += self.o.eq(adder_tree(m, [self.i[f"t{k}"] for k in range(len(self.shapes))]))

@@ -114,7 +114,7 @@ class Pairs(wiring.Component):
             members |= {f"{prefix}_{name}": Out(shapes[output]) for prefix in "oe"}
         super().__init__(members)
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         for name, (tested, reference) in self.components.items():
             for prefix, form in ("o", tested), ("e", reference):
@@ -255,7 +255,7 @@ class Both(wiring.Component):
             "memory": Out(self._memory.signature),
         })
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.submodules.multiplier, m.submodules.memory = self._multiplier, self._memory
         wiring.connect(m, wiring.flipped(self.multiplier), self._multiplier)

@@ -102,7 +102,7 @@ class Couple(wiring.Component):
     def __init__(self, width):
         super().__init__({"u1": In(width), "u2": In(width), "coupled": In(1), "o": Out(width)})
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.d.comb += self.o.eq(couple(m, self.u1, self.u2, self.coupled))
         return m

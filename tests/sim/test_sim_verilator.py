@@ -15,7 +15,7 @@ class Adder(wiring.Component):
     def __init__(self, width=8):
         super().__init__({"a": In(width), "b": In(width), "o": Out(width + 1)})
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.d.sync += self.o.eq(self.a + self.b)
         return m
@@ -27,7 +27,7 @@ class Borrower(wiring.Component):
     a: In(8)
     o: Out(8)
 
-    def elaborate(self, _platform):
+    def elaborate(self, platform):
         m = Module()
         m.submodules.inner = Instance("inner", i_a=self.a, o_o=self.o)
         return m
