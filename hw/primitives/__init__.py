@@ -2,10 +2,9 @@
 """The cells that differ between devices, each in forms of one interface and one latency.
 
 Nothing outside this folder names a vendor's cell: a component receives a `Primitives` and calls
-its factories, and a board chooses one of the instances below.
+its members, and a board chooses one of the instances below.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import ecp5, interface, portable
@@ -22,14 +21,14 @@ class Primitives:
     name
         What the command line calls it.
     multiplier
-        Makes a `hw.primitives.interface.Multiplier` from `a_width` and `b_width`.
+        A form of `hw.primitives.interface.Multiplier`.
     memory
-        Makes a `hw.primitives.interface.Memory` from `width` and `depth`.
+        A form of `hw.primitives.interface.Memory`.
     """
 
     name: str
-    multiplier: Callable[..., interface.Multiplier]
-    memory: Callable[..., interface.Memory]
+    multiplier: type[interface.Multiplier]
+    memory: type[interface.Memory]
 
 
 #: Plain Amaranth: any device, simulation.

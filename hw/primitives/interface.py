@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What every form of the multiplier and of the memory keeps to."""
 
-from amaranth.hdl import Signal, signed
+from abc import ABC, abstractmethod
+
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +13,7 @@ __all__ = ["MULTIPLIER_WIDTH", "Memory", "Multiplier"]
 MULTIPLIER_WIDTH = 18
 
 
-class Multiplier(wiring.Component):
+class Multiplier(wiring.Component, ABC):
     """Signed product `p` = `a` * `b`, one each clock, `delay` clocks after its operands.
 
     Registers lie on the operands and on the product; they have no enable and no reset.
@@ -41,8 +43,12 @@ class Multiplier(wiring.Component):
             "p": Out(signed(a_width + b_width)),
         })
 
+    @abstractmethod
+    def elaborate(self, platform) -> Module:
+        """Describe the form."""
 
-class Memory(wiring.Component):
+
+class Memory(wiring.Component, ABC):
     """Memory with one read port and one write port on one clock.
 
     Each clock reads one word and, with `write_enable`, writes another. `read_data` follows
@@ -82,3 +88,7 @@ class Memory(wiring.Component):
             "write_data": In(width),
             "write_enable": In(1),
         })
+
+    @abstractmethod
+    def elaborate(self, platform) -> Module:
+        """Describe the form."""
