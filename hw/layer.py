@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A layer: everything that it takes to train from the labels alone."""
 
+from typing import Any
+
 from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -54,6 +56,7 @@ class Layer(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    port: Any
 
     def __init__(self, *, plan: LayerPlan, width: int, primitives: Primitives):
         self.plan = plan

@@ -42,6 +42,10 @@ class LFSR(wiring.Component):
         Bits per step, at least 1.
     """
 
+    restart: Signal
+    step: Signal
+    o: Signal
+
     def __init__(self, *, seed: int, width: int):
         if not 0 < seed < 1 << 64:
             raise ValueError(f"seed must be a number between 1 and 2^64 - 1, not {seed!r}")

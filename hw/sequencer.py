@@ -151,7 +151,7 @@ class Sequencer(wiring.Component):
         )
         j, group = Signal(range(plan.layer.columns)), Signal(range(plan.groups))
         addr = Signal(range(plan.depth))
-        place = Signal(self.position.shape())
+        place = Signal.like(self.position)
         first, last, last_group, flush = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             first.eq(j == 0),
