@@ -153,8 +153,9 @@ class Result:
 def _critical(path: list[dict]) -> CriticalPath:
     routing = sum(step["delay"] for step in path if step["type"] == "routing")
     logic = sum(step["delay"] for step in path) - routing
-    ends = path[0]["from"]["cell"], path[-1]["to"]["cell"]
-    return CriticalPath(*map(_design_name, ends), round(logic, 2), round(routing, 2))
+    source = _design_name(path[0]["from"]["cell"])
+    sink = _design_name(path[-1]["to"]["cell"])
+    return CriticalPath(source, sink, round(logic, 2), round(routing, 2))
 
 
 def _design_name(cell: str) -> str:
@@ -187,7 +188,7 @@ def tool(variable: str) -> str:
 def prepare(platform: TemplatedPlatform, top: Elaboratable) -> BuildPlan:
     """Make the plan that `build` carries out."""
     return platform.prepare(
-        top,
+        top,  # pyright: ignore[reportArgumentType]
         TOP,
         synth_opts=["-no-rw-check"],
         nextpnr_opts=["--router", "router2", "--timing-allow-fail", "--report", _REPORT],
@@ -221,7 +222,7 @@ def build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) -
     if not digest.exists() or digest.read_text() != plan.digest().hex():
         if folder.exists():
             shutil.rmtree(folder)
-        plan.extract(folder)
+        plan.extract(folder)  # pyright: ignore[reportAttributeAccessIssue]
         _run(commands["YOSYS"], folder, "synthesis", f"{TOP}.rpt")
         digest.write_text(plan.digest().hex())
 
@@ -250,7 +251,7 @@ def build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) -
 
 def _commands(plan: BuildPlan) -> dict[str, list[str]]:
     """Find the command of each tool in the plan's script."""
-    script = plan.files[f"{plan.script}.sh"]
+    script = plan.files[f"{plan.script}.sh"]  # pyright: ignore[reportAttributeAccessIssue]
     lines = re.findall(r'^"\$(\w+)" (.*)$', script, re.MULTILINE)
     return {variable: [tool(variable), *shlex.split(words)] for variable, words in lines}
 

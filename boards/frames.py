@@ -15,6 +15,7 @@ of it is passed on. The receiver then looks for the next 0xA5.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -34,7 +35,8 @@ HEADER = 5
 OVERHEAD = 1 + HEADER + 2
 #: The longest body that the length can state.
 BODY_MAX = 0xFFFF
-_CRC = CRC16_IBM_3740(8)
+#: Any: the type stubs of Amaranth leave CRCs out.
+_CRC: Any = CRC16_IBM_3740(8)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Decoder:
                 return frames
             checked, crc = bytes(pending[1 : size - 2]), pending[size - 2 : size]
             if _CRC.compute(checked) == int.from_bytes(crc, "big"):
-                frames.append(Frame(*checked[:3], checked[HEADER:]))
+                sequence, op, argument = checked[:3]
+                frames.append(Frame(sequence, op, argument, checked[HEADER:]))
                 del pending[:size]
             else:
                 self.rejected += 1

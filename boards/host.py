@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -279,8 +279,8 @@ def train(
             right = deque(_watch(board.infer(images), labels, "test", len(spec.layers)), 1).pop()
             accuracies.append([round(float(100 * r), 2) for r in right / len(labels)])
             weights = board.read_weights(spec)
-            arrays = {f"W{i}": array for i, array in enumerate(weights)}
-            np.savez(saved, **{"accuracies": np.array(accuracies), **arrays})
+            arrays: dict[str, Any] = {f"W{i}": array for i, array in enumerate(weights)}
+            np.savez(saved, accuracies=np.array(accuracies), **arrays)
             tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
     finally:
         result = {"name": spec.name, "samples": samples, "test_accuracy": accuracies}

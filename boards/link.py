@@ -277,7 +277,7 @@ class Serializer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rest = Signal(self.i.p.shape())
+        rest = Signal.like(self.i.p)
         m.d.comb += [
             self.i.ready.eq(rest.count == 0),
             self.o.valid.eq(rest.count != 0),

@@ -56,7 +56,7 @@ class UARTReceiver(wiring.Component):
         _check(divisor)
         self.divisor = divisor
         super().__init__({
-            "rx": In(1, init=1),
+            "rx": In(1, init=1),  # pyright: ignore[reportCallIssue]
             "o": Out(stream.Signature(8)),
         })
 
@@ -105,7 +105,7 @@ class UARTTransmitter(wiring.Component):
         self.divisor = divisor
         super().__init__({
             "i": In(stream.Signature(8)),
-            "tx": Out(1, init=1),
+            "tx": Out(1, init=1),  # pyright: ignore[reportCallIssue]
         })
 
     def elaborate(self, platform):

@@ -5,6 +5,8 @@ LED 0 to 5 are a bar: the share of the last 64 or so samples that the top layer 
 `LEVELS`). LED 6 changes with every sample; LED 7 blinks about once a second while the clock runs.
 """
 
+from typing import Any
+
 from amaranth.hdl import ClockDomain, Module, Mux, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
@@ -101,15 +103,18 @@ class ULX3STop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.clk25 = clk25 = io.Buffer("i", platform.request("clk25", dir="-"))
+        m.submodules.clk25 = clk25 = io.Buffer(
+            io.Direction.Input, platform.request("clk25", dir="-")
+        )
         m.submodules.pll = pll = ECP5PLL(self.dividers)
-        m.domains.sync = sync = ClockDomain(reset_less=True)
+        sync: Any = ClockDomain(reset_less=True)  # the type stubs leave out its `clk`
+        m.domains.sync = sync
         platform.add_clock_constraint(sync.clk, float(self.dividers.frequency))
         m.d.comb += [pll.clk_in.eq(clk25.i), sync.clk.eq(pll.clk_out)]
 
         uart = platform.request("uart", dir=dict.fromkeys(("rx", "tx", "rts", "dtr"), "-"))
-        m.submodules.rx_pin = rx_pin = io.Buffer("i", uart.rx)
-        m.submodules.tx_pin = tx_pin = io.Buffer("o", uart.tx)
+        m.submodules.rx_pin = rx_pin = io.Buffer(io.Direction.Input, uart.rx)
+        m.submodules.tx_pin = tx_pin = io.Buffer(io.Direction.Output, uart.tx)
         m.submodules.rx = rx = UARTReceiver(divisor=self._divisor)
         m.submodules.tx = tx = UARTTransmitter(divisor=self._divisor)
         m.d.comb += [rx.rx.eq(rx_pin.i), tx_pin.o.eq(tx.tx)]
@@ -129,6 +134,7 @@ class ULX3STop(wiring.Component):
         m.d.comb += [accuracy.seen.eq(link.seen), accuracy.correct.eq(link.correct[top])]
         m.d.sync += [activity.eq(activity ^ link.seen), heartbeat.eq(heartbeat + 1)]
         for i, light in enumerate([*accuracy.bar, activity, heartbeat[-1]]):
-            m.submodules[f"led{i}"] = led = io.Buffer("o", platform.request("led", i, dir="-"))
+            pin = platform.request("led", i, dir="-")
+            m.submodules[f"led{i}"] = led = io.Buffer(io.Direction.Output, pin)
             m.d.comb += led.o.eq(light)
         return m
