@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -36,6 +36,7 @@ from golden.spec import Network
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, LR_WIDTH, Command, LayerSignature, Rule, beat, result
 from hw.primitives import Primitives
+from hw.register_slice import RegisterSlice
 
 from .frames import BODY_MAX, HEADER, FrameReceiver, FrameSender
 
@@ -355,7 +356,7 @@ class Link(wiring.Component):
         body, response = receiver.o, serializer.i
         taken = Signal()
         left = Signal(16)  # bytes of the request still to be taken
-        words = Signal(16)  # weights of the row still to be sent
+        remaining = Signal(16)  # weights of the row still to be sent
         lower = Signal(8)  # the byte taken before
         loading = Signal()
         refused = Signal(8)
@@ -378,19 +379,19 @@ class Link(wiring.Component):
                 layer.rule.eq(register.rule),
                 layer.weights_in.payload.eq(Cat(lower, body.payload)),
             ]
-        word = Signal(8 * WEIGHT_BYTES)
-        take_word = Signal()
+        m.submodules.words = words = RegisterSlice(signed(8 * WEIGHT_BYTES))
         give_word = Signal()
         for i, layer in enumerate(layers):
             with m.If(rows.layer == i):
                 m.d.comb += [
                     layer.weights_in.valid.eq(give_word & body.valid),
-                    layer.weights_out.ready.eq(take_word & response.ready),
-                    word.eq(layer.weights_out.payload),
+                    layer.weights_out.ready.eq(words.i.ready),
+                    words.i.valid.eq(layer.weights_out.valid),
+                    words.i.payload.eq(layer.weights_out.payload),
                 ]
         wants_word = Array(layer.weights_in.ready for layer in layers)[rows.layer]
-        has_word = Array(layer.weights_out.valid for layer in layers)[rows.layer]
 
+        m.d.sync += self.seen.eq(0)
         answer, size = self._answer(m, request, layers)
         with m.FSM():
             with m.State("NEXT"):
@@ -458,7 +459,7 @@ class Link(wiring.Component):
                     m.next = "RESPOND"
 
             with m.State("WAIT"), m.If(results.complete):
-                m.d.comb += self.seen.eq(request.op <= Op.INFER)
+                m.d.sync += self.seen.eq(request.op <= Op.INFER)
                 m.d.sync += loading.eq(0)
                 m.next = "RESPOND"
 
@@ -475,7 +476,7 @@ class Link(wiring.Component):
                     m.next = "NEXT"
 
             with m.State("ROW HEADER"):
-                m.d.sync += words.eq(rows.size // WEIGHT_BYTES)
+                m.d.sync += remaining.eq(rows.size // WEIGHT_BYTES)
                 m.d.comb += [
                     response.valid.eq(1),
                     response.payload.bytes.eq(
@@ -488,15 +489,15 @@ class Link(wiring.Component):
 
             with m.State("WORD"):
                 m.d.comb += [
-                    take_word.eq(1),
-                    response.valid.eq(has_word),
-                    response.payload.bytes.eq(word),
+                    words.o.ready.eq(response.ready),
+                    response.valid.eq(words.o.valid),
+                    response.payload.bytes.eq(words.o.payload),
                     response.payload.count.eq(WEIGHT_BYTES),
-                    response.payload.last.eq(words == 1),
+                    response.payload.last.eq(remaining == 1),
                 ]
                 with m.If(response.valid & response.ready):
-                    m.d.sync += words.eq(words - 1)
-                    with m.If(words == 1):
+                    m.d.sync += remaining.eq(remaining - 1)
+                    with m.If(remaining == 1):
                         m.d.comb += rows.advance.eq(1)
                         m.next = "ROW HEADER"
                         with m.If(rows.last):

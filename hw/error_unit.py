@@ -28,7 +28,7 @@ class ErrorUnit(wiring.Component):
     """
 
     #: Clocks from the scores to the errors.
-    delay = 2
+    delay = 3
 
     i_valid: Signal
     s: data.View
@@ -55,10 +55,10 @@ class ErrorUnit(wiring.Component):
         limit = 2**layer.fe - 1
         train = Signal()
         m.d.comb += train.eq(self.header.command == Command.TRAIN)
-        m.d.sync += self.valid.eq(delayed(m, self.i_valid, self.delay - 1))
 
         width = signed_width((1 << (self.plan.s_width - 1)) + margin + half)
-        made = delayed(m, self.i_valid, 1)
+        made = delayed(m, self.i_valid, self.delay - 1)
+        m.d.sync += self.valid.eq(made)
         for c in range(layer.classes):
             is_label = Signal(name=f"is_label{c}")
             m.d.comb += is_label.eq(self.header.label == c)
@@ -70,11 +70,11 @@ class ErrorUnit(wiring.Component):
             r = v >> shift if shift > 0 else v << -shift
             size = Signal(layer.fe, name=f"size{c}")
             with m.If((v < 0) | ~train):
-                m.d.comb += size.eq(0)
+                m.d.sync += size.eq(0)
             with m.Elif(r[layer.fe :].any()):
-                m.d.comb += size.eq(limit)
+                m.d.sync += size.eq(limit)
             with m.Else():
-                m.d.comb += size.eq(r)
+                m.d.sync += size.eq(r)
             with m.If(made):
                 m.d.sync += self.e[c].eq(Mux(is_label, -size, size))
         return m

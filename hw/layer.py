@@ -19,6 +19,7 @@ from .plan import LayerPlan
 from .ports import Command, LayerSignature, beat
 from .prediction import Prediction
 from .primitives import Primitives
+from .register_slice import RegisterSlice
 from .reserved_fifo import ReservedFIFO
 from .sequencer import Sequencer
 
@@ -72,6 +73,8 @@ class Layer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         plan, port = self.plan, self.port
+        arrival = RegisterSlice(self.i.p.shape())
+        loading = RegisterSlice(signed(plan.layer.wb))
         buffer = ActivationBuffer(plan=plan, width=self.width, primitives=self.primitives)
         array = MacArray(plan=plan, primitives=self.primitives)
         output = OutputStage(plan=plan)
@@ -82,6 +85,8 @@ class Layer(wiring.Component):
         sequencer = Sequencer(plan=plan, width=self.width, settle=array.settle)
         weights = ReservedFIFO(shape=signed(plan.layer.wb), depth=READ_DEPTH)
         counters = Counters(plan=plan)
+        m.submodules.arrival = arrival
+        m.submodules.loading = loading
         m.submodules.buffer = buffer
         m.submodules.array = array
         m.submodules.output = output
@@ -94,7 +99,8 @@ class Layer(wiring.Component):
         m.submodules.counters = counters
 
         # Samples in, waves through the array, activations out.
-        wiring.connect(m, wiring.flipped(self.i), buffer.i)
+        wiring.connect(m, wiring.flipped(self.i), arrival.i)
+        wiring.connect(m, arrival.o, buffer.i)
         wiring.connect(m, buffer.packet, sequencer.packet)
         m.d.comb += [
             buffer.turn.eq(sequencer.turn),
@@ -147,7 +153,8 @@ class Layer(wiring.Component):
         ]
 
         # Weights in and out.
-        wiring.connect(m, wiring.flipped(port.weights_in), sequencer.weights_in)
+        wiring.connect(m, wiring.flipped(port.weights_in), loading.i)
+        wiring.connect(m, loading.o, sequencer.weights_in)
         wiring.connect(m, weights.o, wiring.flipped(port.weights_out))
         m.d.comb += [
             weights.i.eq(array.weight.word),

@@ -42,20 +42,30 @@ class WeightScan(wiring.Component):
         layer = self.plan.layer
         j, n = Signal(range(layer.columns)), Signal(range(layer.neurons))
         base = Signal.like(self.addr)
+        # `bias` is a register, so that no comparison of `j` stands before what it decides.
+        last_neuron, last_lane = Signal(), Signal()
         m.d.comb += [
-            self.bias.eq(j == layer.inputs),
-            self.last.eq(self.bias & (n == layer.neurons - 1)),
+            last_neuron.eq(n == layer.neurons - 1),
+            last_lane.eq(self.lane == layer.lanes - 1),
+            self.last.eq(self.bias & last_neuron),
         ]
         with m.If(self.step):
-            m.d.sync += [j.eq(j + 1), self.addr.eq(self.addr + 1)]
-            with m.If(self.last):
-                m.d.sync += Cat(j, n, base, self.addr, self.lane).eq(0)
-            with m.Elif(self.bias):
-                m.d.sync += [j.eq(0), n.eq(n + 1)]
-                with m.If(self.lane == layer.lanes - 1):
-                    m.d.sync += [self.lane.eq(0), base.eq(self.addr + 1)]
+            m.d.sync += [
+                self.bias.eq(j == layer.inputs - 1),
+                j.eq(Mux(self.bias, 0, j + 1)),
+                self.addr.eq(self.addr + 1),
+            ]
+            with m.If(self.bias):
+                m.d.sync += [
+                    n.eq(Mux(last_neuron, 0, n + 1)),
+                    self.lane.eq(Mux(last_lane | last_neuron, 0, self.lane + 1)),
+                ]
+                with m.If(last_neuron):
+                    m.d.sync += Cat(base, self.addr).eq(0)
+                with m.Elif(last_lane):
+                    m.d.sync += base.eq(self.addr + 1)
                 with m.Else():
-                    m.d.sync += [self.lane.eq(self.lane + 1), self.addr.eq(base)]
+                    m.d.sync += self.addr.eq(base)
         return m
 
 
