@@ -106,12 +106,16 @@ def test_missing_in_the_named_folder(cache, tmp_path, monkeypatch):
     assert not cache.exists()
 
 
+#: A file of the wrong content. Without a time, so that all workers of pytest see the same test.
+PACKED = gzip.compress(b"cut", mtime=0)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         (f"{IMAGES}.gz", b"cut", "is damaged (it does not unpack); remove it and fetch it again"),
-        (f"{IMAGES}.gz", gzip.compress(bytes(99), mtime=0)[:-9], "is damaged (it does not unpack)"),
-        (f"{IMAGES}.gz", gzip.compress(b"cut", mtime=0), "is damaged (unpacked, its MD5 is not 6bbc9ace"),
+        (f"{IMAGES}.gz", PACKED[:-9], "is damaged (it does not unpack)"),
+        (f"{IMAGES}.gz", PACKED, "is damaged (unpacked, its MD5 is not 6bbc9ace"),
         (IMAGES, b"cut", "is damaged (unpacked, its MD5 is not 6bbc9ace"),
     ],
 )
