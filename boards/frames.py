@@ -3,7 +3,7 @@
 
     byte 0   0xA5
          1   sequence: the host's number of the request, repeated in its responses
-         2   operation (`boards.link.Op`)
+         2   operation (`boards.protocol.Op`)
          3   argument; in a response, how many frames the board has rejected, modulo 256
       4, 5   length of the body, low byte first
          6   body

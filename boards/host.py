@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The host's side of the byte link.
 
-`Board` speaks the protocol of `boards.link` through a port: a serial line of pyserial, or anything
-else with its `read`, `write` and `in_waiting`. `train` teaches a board a data set.
+`Board` speaks `boards.protocol` through a port: a serial line of pyserial, or anything else with
+its `read`, `write` and `in_waiting`. `train` teaches a board a data set.
 """
 
 import json
@@ -22,7 +22,7 @@ from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Rule
 
 from .frames import OVERHEAD, Decoder, Frame
-from .link import COUNTER_BYTES, VERSION, Info, Op, fingerprint
+from .protocol import COUNTER_BYTES, VERSION, Info, Op, fingerprint
 
 __all__ = ["Board", "LinkError", "Port", "train"]
 

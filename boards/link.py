@@ -1,168 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The byte link: what a host can ask of a network, and the gates that answer it.
+"""The byte link: the gates that answer a host's requests (see `boards.protocol`)."""
 
-Requests and responses are frames (`boards.frames`). Every request that is carried out is answered
-by a frame with its sequence and operation; READ is answered by one ROW frame for each row of
-weights first. A request that makes no sense (unknown operation, wrong length, no such layer,
-anything but ROW while weights are loaded, ROW while they are not) is rejected like a broken frame:
-no answer, and the count of rejected frames, which each response carries, goes up. Requests are
-carried out one after another.
-
-| operation | argument | body | body of the response |
-|---|---|---|---|
-| TRAIN, INFER | label | M pixels | one prediction a layer |
-| FLUSH | 0 | | |
-| READ | 0 | | (ROW frames: layer 0 first, n ascending, M + 1 weights each) |
-| LOAD | 0 | | |
-| ROW | layer | M + 1 weights | (all rows of layer 0, then of layer 1, ..., after LOAD) |
-| SET | layer | lr, rule | |
-| COUNTERS | layer | | the counters in the order of `hw.ports.COUNTERS`, 6 bytes each |
-| INFO | 0 | | see `Info` |
-
-Numbers of more than a byte are little-endian; a weight is a signed number of 2 bytes.
-"""
-
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.spec import Network
 from hw.plan import LayerPlan
-from hw.ports import COUNTERS, LR_WIDTH, Command, LayerSignature, Rule, beat, result
+from hw.ports import LR_WIDTH, LayerSignature, Rule, beat, result
 from hw.primitives import Primitives
 from hw.register_slice import RegisterSlice
 
-from .frames import BODY_MAX, HEADER, FrameReceiver, FrameSender
+from .frames import HEADER, FrameReceiver, FrameSender
+from .protocol import COUNTER_BYTES, WEIGHT_BYTES, Info, LinkShape, Op
 
-__all__ = [
-    "COUNTER_BYTES",
-    "VERSION",
-    "WEIGHT_BYTES",
-    "Info",
-    "Link",
-    "LinkShape",
-    "Op",
-    "fingerprint",
-]
+__all__ = ["Link"]
 
-#: Version of the protocol, which INFO states.
-VERSION = 1
-#: Bytes of a weight and of a counter in a frame.
-WEIGHT_BYTES = 2
-COUNTER_BYTES = 6
-
-
-class Op(enum.IntEnum, shape=8):
-    """Operations; the first are the commands of the network."""
-
-    TRAIN = Command.TRAIN.value
-    INFER = Command.INFER.value
-    FLUSH = Command.FLUSH.value
-    READ = Command.READ.value
-    LOAD = Command.LOAD.value
-    ROW = 5
-    SET = 6
-    COUNTERS = 7
-    INFO = 8
-
-
-def fingerprint(spec: Network) -> int:
-    """Compute a number that differs, most likely, for networks that compute different things."""
-    return zlib.crc32(repr((spec.inputs, spec.classes, spec.lr_growth, spec.layers)).encode())
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a board says of itself.
-
-    Parameters
-    ----------
-    frequency
-        System clock in Hz.
-    buffer
-        Bytes of frames that may be under way to the board at once.
-    fingerprint
-        See `fingerprint`.
-    name
-        Name of the network.
-    """
-
-    frequency: int
-    buffer: int
-    fingerprint: int
-    name: str
-    #: Version of the protocol.
-    version: int = VERSION
-
-    _FORMAT = struct.Struct("<BIHI")
-
-    def encode(self) -> bytes:
-        """Compute the body of the response to INFO."""
-        numbers = self._FORMAT.pack(self.version, self.frequency, self.buffer, self.fingerprint)
-        return numbers + self.name.encode()
-
-    @classmethod
-    def decode(cls, body: bytes) -> Self:
-        """Read what `encode` wrote; raises `ValueError` if it is something else."""
-        try:
-            version, frequency, buffer, fingerprint = cls._FORMAT.unpack_from(body)
-            name = body[cls._FORMAT.size :].decode()
-        except (struct.error, UnicodeDecodeError) as error:
-            raise ValueError(f"not a description of a board: {body.hex()}") from error
-        return cls(frequency, buffer, fingerprint, name, version)
-
-
-@dataclass(frozen=True)
-class LinkShape:
-    """The sizes of the link for a network.
-
-    Parameters
-    ----------
-    spec
-        The network's description.
-    plans
-        The plan of each of its layers.
-
-    Raises
-    ------
-    ValueError
-        If a label, a weight or a frame is too large for the protocol.
-    """
-
-    spec: Network
-    plans: Sequence[LayerPlan]
-
-    def __post_init__(self):
-        if self.spec.classes > 256:
-            raise ValueError(f"the link has labels of a byte: {self.spec.classes} classes")
-        for plan in self.plans:
-            if plan.layer.wb > 8 * WEIGHT_BYTES:
-                raise ValueError(
-                    f"the link has weights of 16 bits: layer {plan.layer.index} has wb = "
-                    f"{plan.layer.wb}"
-                )
-        if self.body_max > BODY_MAX:
-            raise ValueError(f"the link has frames of {BODY_MAX} bytes: {self.body_max} needed")
-
-    @property
-    def body_max(self) -> int:
-        """The longest body of a request."""
-        return max(
-            self.spec.inputs, *(WEIGHT_BYTES * plan.layer.columns for plan in self.plans)
-        )
-
-    @property
-    def buffer(self) -> int:
-        """Bytes of the ring: two of the longest frames, and at least one block of memory."""
-        return max(2048, 1 << (2 * (HEADER + self.body_max) - 1).bit_length())
-
-
+#: Bytes that go to the serializer at once: a header, a weight, or a piece of an answer.
+_PIECE = max(HEADER, WEIGHT_BYTES, COUNTER_BYTES)
 #: The header of a request as it lies in a register, and a layer's run-time registers.
 _REQUEST = data.StructLayout({"sequence": 8, "op": 8, "argument": 8, "length": 16})
 _REGISTERS = data.StructLayout({"lr": LR_WIDTH, "rule": Rule})
@@ -320,12 +176,11 @@ class Link(wiring.Component):
         self.shape = shape
         self.info = info
         plans = shape.plans
-        body_max = max(COUNTER_BYTES * len(COUNTERS), len(info.encode()), len(plans))
         self._receiver = FrameReceiver(
             body_max=shape.body_max, depth=shape.buffer, idle=idle, primitives=primitives
         )
         self._sender = FrameSender()
-        self._serializer = Serializer(size=HEADER + body_max)
+        self._serializer = Serializer(size=_PIECE)
         self._rows = RowOrder(plans)
         self._results = Results(classes=shape.spec.classes, layers=len(plans))
         layers = {f"layer{i}": In(LayerSignature(plan)) for i, plan in enumerate(plans)}
@@ -355,7 +210,7 @@ class Link(wiring.Component):
         request = Signal(_REQUEST)
         body, response = receiver.o, serializer.i
         taken = Signal()
-        left = Signal(16)  # bytes of the request still to be taken
+        left = Signal(16)  # bytes still to be taken of the request, or to be sent of the answer
         remaining = Signal(16)  # weights of the row still to be sent
         lower = Signal(8)  # the byte taken before
         loading = Signal()
@@ -393,6 +248,8 @@ class Link(wiring.Component):
 
         m.d.sync += self.seen.eq(0)
         answer, size = self._answer(m, request, layers)
+        index = Signal(range(len(answer) // (8 * _PIECE) + 1))
+        piece = Signal(8 * _PIECE)
         with m.FSM():
             with m.State("NEXT"):
                 m.d.sync += left.eq(HEADER)
@@ -466,14 +323,32 @@ class Link(wiring.Component):
             with m.State("RESPOND"):
                 m.d.comb += [
                     response.valid.eq(1),
-                    response.payload.bytes.eq(
-                        Cat(request.sequence, request.op, rejected, size, answer)
-                    ),
-                    response.payload.count.eq(HEADER + size),
-                    response.payload.last.eq(1),
+                    response.payload.bytes.eq(Cat(request.sequence, request.op, rejected, size)),
+                    response.payload.count.eq(HEADER),
+                    response.payload.last.eq(size == 0),
                 ]
+                m.d.sync += [left.eq(size), index.eq(0)]
                 with m.If(response.ready):
                     m.next = "NEXT"
+                    with m.If(size != 0):
+                        m.next = "CHOOSE"
+
+            with m.State("CHOOSE"):
+                m.d.sync += piece.eq(answer.word_select(index, 8 * _PIECE))
+                m.next = "PIECE"
+
+            with m.State("PIECE"):
+                m.d.comb += [
+                    response.valid.eq(1),
+                    response.payload.bytes.eq(piece),
+                    response.payload.count.eq(Mux(left > _PIECE, _PIECE, left)),
+                    response.payload.last.eq(left <= _PIECE),
+                ]
+                with m.If(response.ready):
+                    m.d.sync += [left.eq(left - _PIECE), index.eq(index + 1)]
+                    m.next = "CHOOSE"
+                    with m.If(response.payload.last):
+                        m.next = "NEXT"
 
             with m.State("ROW HEADER"):
                 m.d.sync += remaining.eq(rows.size // WEIGHT_BYTES)
@@ -522,13 +397,14 @@ class Link(wiring.Component):
         yield "RESPOND", ((op == Op.COUNTERS) & of_layer | (op == Op.INFO)) & empty
 
     def _answer(self, m, request, layers) -> tuple[Value, Value]:
-        """Choose the body of the response, and its length."""
+        """Choose the body of the response, in whole pieces, and the bytes of it that count."""
         choices = {
             (Op.TRAIN, Op.INFER): self._results.predictions,
             (Op.COUNTERS,): Array(layer.counters.as_value() for layer in layers)[request.argument],
             (Op.INFO,): Const.cast(Cat(*(Const(byte, 8) for byte in self.info.encode()))),
         }
-        answer = Signal(max(len(value) for value in choices.values()))
+        pieces = -(-max(len(value) for value in choices.values()) // (8 * _PIECE))
+        answer = Signal(8 * _PIECE * pieces)
         size = Signal(16)
         with m.Switch(request.op):
             for ops, value in choices.items():

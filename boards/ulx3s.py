@@ -22,8 +22,9 @@ from hw.network import Network
 from hw.plan import LayerPlan
 from hw.primitives import ECP5
 
-from .link import Info, Link, LinkShape, fingerprint
+from .link import Link
 from .pll import ECP5PLL, solve
+from .protocol import Info, LinkShape, fingerprint
 from .uart import UARTReceiver, UARTTransmitter, divisor
 
 __all__ = ["LEVELS", "PLATFORMS", "AccuracyBar", "ULX3STop"]

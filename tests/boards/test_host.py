@@ -8,7 +8,7 @@ import pytest
 
 from boards.frames import Decoder, Frame
 from boards.host import Board, LinkError, train
-from boards.link import Info, Op, fingerprint
+from boards.protocol import Info, Op, fingerprint
 from golden.data import Data
 from golden.spec import parse
 from hw.ports import COUNTERS

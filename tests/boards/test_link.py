@@ -10,7 +10,8 @@ from amaranth.sim import Simulator
 
 from boards.frames import Frame
 from boards.host import Board, LinkError
-from boards.link import Info, Link, LinkShape, Op, fingerprint
+from boards.link import Link
+from boards.protocol import Info, LinkShape, Op, fingerprint
 from golden.spec import parse
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Command, LayerSignature, Rule, beat
