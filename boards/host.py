@@ -100,7 +100,7 @@ class Board:
         self._ask(Op.SET, layer, bytes([lr, Rule[rule.upper()].value]))
 
     def counters(self, layer: int) -> dict[str, int]:
-        """Read a layer's performance counters, all at one instant."""
+        """Read a layer's performance counters, each at the instant in which it is sent."""
         body = self._ask(Op.COUNTERS, layer).body
         fields = (body[i : i + COUNTER_BYTES] for i in range(0, len(body), COUNTER_BYTES))
         return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The link in gates, asked by the host's own code, with a stand-in for the network."""
+"""The link in gates, asked by the host's own code, before a stand-in and before a network."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from boards.frames import Frame
 from boards.host import Board, LinkError
 from boards.link import Link
 from boards.protocol import Info, LinkShape, Op, fingerprint
+from golden.model import Network as Golden
 from golden.spec import parse
+from hw.network import Network
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Command, LayerSignature, Rule, beat
 from hw.primitives import PORTABLE
@@ -22,10 +24,12 @@ TABLE = {
     "inputs": 6,
     "classes": 5,
     "seed": 1,
+    "epochs": 2,
+    "lr_step": 1,
     "layer": [{"neurons": 4, "lanes": 2}, {"neurons": 3, "lanes": 1, "rule": "scfb"}],
 }
 SPEC = parse(TABLE, "tiny.toml")
-PLANS = [LayerPlan(layer) for layer in SPEC.layers]
+PLANS = [LayerPlan(layer, SPEC.lr_growth) for layer in SPEC.layers]
 
 
 def prediction(layer, image, lr, rule):
@@ -311,6 +315,34 @@ def test_shape_errors(change, message):
     spec = parse({**TABLE, **change}, "big.toml")
     with pytest.raises(ValueError, match=f"^{message}$"):
         LinkShape(spec, [LayerPlan(layer) for layer in spec.layers])
+
+
+def test_network():
+    """A network learns behind the link what the golden model does, from weights that are loaded."""
+    board = Board(SimulatedPort(Network(spec=SPEC, primitives=PORTABLE)))
+    golden = Golden(SPEC)
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (8, SPEC.inputs), np.uint8)
+    labels = rng.integers(0, SPEC.classes, len(images))
+
+    for epoch in range(SPEC.epochs):
+        for layer in SPEC.layers:
+            board.set(layer.index, lr=layer.lr + epoch, rule=layer.rule)
+        got = list(board.train(images, labels))
+        for image, label, guesses in zip(images, labels, got, strict=True):
+            steps = golden.train(image[None], [label], epoch)
+            assert guesses == tuple(int(step.prediction) for step in steps)
+        weights = board.read_weights(SPEC)
+        for array, layer in zip(weights, golden.layers, strict=True):
+            np.testing.assert_array_equal(array, layer.W)
+
+        board.load_weights([-array for array in weights])
+        for layer in golden.layers:
+            layer.W.neg_()
+        expected = golden.infer(images)
+        assert list(board.infer(images)) == list(
+            zip(*(step.prediction.tolist() for step in expected), strict=True)
+        )
 
 
 def test_info_round_trip():
