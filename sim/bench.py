@@ -136,6 +136,7 @@ class _Bench:
         bits = {name: 1 << k for k, name in enumerate(channels)}
         inputs = [(bits[name], channel) for name, channel in self.inputs.items()]
         outputs = [(bits[name], channel) for name, channel in self.outputs.items()]
+        expected = sum(bit for bit, _ in (*inputs, *outputs))
         for bit, channel in inputs:
             channel.put(bool(self.events & bit))
         missing = sum(channel.missing for _, channel in (*inputs, *outputs))
@@ -148,6 +149,9 @@ class _Bench:
             changed = self.events ^ events
             self.events = events
             self.count += 1
+            if changed & ~expected:
+                unasked = [name for name in channels if changed & ~expected & bits[name]]
+                self._fail(f"the design gave what nothing asked for: {', '.join(unasked)}")
             for bit, channel in inputs:
                 if changed & bit:
                     channel.put(bool(events & bit))
@@ -161,6 +165,9 @@ class _Bench:
             if size > PARCEL:
                 self._send()
                 size = 0
+        surplus = [f"{-c.missing} of {name}" for name, c in self.outputs.items() if c.missing < 0]
+        if surplus:
+            self._fail(f"the design gave too much: {', '.join(surplus)}")
 
     def _send(self, **state: Any):
         words = {name: channel.words for name, channel in self.outputs.items()}
@@ -179,9 +186,11 @@ class _Bench:
             for name, channel in {**self.inputs, **self.outputs}.items()
             if channel.missing
         )
-        error = f"the design did nothing for {patience} clocks; missing: {waiting}"
+        self._fail(f"the design did nothing for {patience} clocks; missing: {waiting}")
+
+    def _fail(self, error: str):
         self._send(error=error)
-        raise TimeoutError(error)
+        raise RuntimeError(error)
 
 
 @cocotb.test()

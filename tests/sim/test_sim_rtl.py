@@ -4,7 +4,9 @@
 import numpy as np
 import pytest
 
+from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Command
+from sim.harness import burst
 from sim.rtl import Rtl
 from sim.verilator import SimulationError
 from tests.sim.networks import noise, tiny
@@ -62,6 +64,26 @@ def test_silence_is_an_error(tmp_path):
     ):
         # Weights are asked for, but never sent.
         for _ in rtl._packets([Command.LOAD]):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({}, r"gave what nothing asked for: weights_out0$"),
+        # One word too few is asked of one layer, one too many of the other.
+        ({"weights_out0": -1, "weights_out1": 1}, r"gave too much: 1 of weights_out0$"),
+    ],
+)
+def test_surplus_is_an_error(tmp_path, outputs, message):
+    plans = [LayerPlan(layer) for layer in tiny().layers]
+    counts = [plan.layer.weights // burst(plan) for plan in plans]
+    wrong = {name: counts[int(name[-1])] + change for name, change in outputs.items()}
+    with (
+        pytest.raises(SimulationError, match=message),
+        Rtl(tiny(), folder=tmp_path) as rtl,
+    ):
+        for _ in rtl._packets([Command.READ], outputs=wrong):
             pass
 
 
