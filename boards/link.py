@@ -29,6 +29,11 @@ def _reset(plan: LayerPlan) -> dict:
     return {"lr": plan.layer.lr, "rule": Rule[plan.layer.rule.upper()]}
 
 
+def _pieces(value: Value) -> list[Value]:
+    """Cut an answer into pieces, the last perhaps shorter."""
+    return [value[start : start + 8 * _PIECE] for start in range(0, len(value), 8 * _PIECE)]
+
+
 class RowOrder(wiring.Component):
     """Counts through the rows of all layers: of layer 0 first, of each with n ascending.
 
@@ -247,9 +252,9 @@ class Link(wiring.Component):
         wants_word = Array(layer.weights_in.ready for layer in layers)[rows.layer]
 
         m.d.sync += self.seen.eq(0)
-        answer, size = self._answer(m, request, layers)
-        index = Signal(range(len(answer) // (8 * _PIECE) + 1))
-        piece = Signal(8 * _PIECE)
+        index = Signal(8)  # of the piece of the answer that is sent
+        chosen, size = self._answer(m, request, index, layers)
+        piece = Signal.like(chosen)
         with m.FSM():
             with m.State("NEXT"):
                 m.d.sync += left.eq(HEADER)
@@ -334,7 +339,7 @@ class Link(wiring.Component):
                         m.next = "CHOOSE"
 
             with m.State("CHOOSE"):
-                m.d.sync += piece.eq(answer.word_select(index, 8 * _PIECE))
+                m.d.sync += piece.eq(chosen)
                 m.next = "PIECE"
 
             with m.State("PIECE"):
@@ -396,18 +401,24 @@ class Link(wiring.Component):
         yield "SET", (op == Op.SET) & of_layer & (request.length == 2)
         yield "RESPOND", ((op == Op.COUNTERS) & of_layer | (op == Op.INFO)) & empty
 
-    def _answer(self, m, request, layers) -> tuple[Value, Value]:
-        """Choose the body of the response, in whole pieces, and the bytes of it that count."""
+    def _answer(self, m, request, index, layers) -> tuple[Value, Value]:
+        """Choose piece `index` of the body of the response, and the bytes of all of it."""
+        info = Const.cast(Cat(*(Const(byte, 8) for byte in self.info.encode())))
+        counters = [layer.counters.as_value() for layer in layers]
+        # Of each layer first: the multiplexers are narrower that way.
+        chosen = Array(Array(_pieces(value))[index] for value in counters)[request.argument]
         choices = {
-            (Op.TRAIN, Op.INFER): self._results.predictions,
-            (Op.COUNTERS,): Array(layer.counters.as_value() for layer in layers)[request.argument],
-            (Op.INFO,): Const.cast(Cat(*(Const(byte, 8) for byte in self.info.encode()))),
+            (Op.TRAIN, Op.INFER): (
+                Array(_pieces(self._results.predictions))[index],
+                len(self._results.predictions),
+            ),
+            (Op.COUNTERS,): (chosen, len(counters[0])),
+            (Op.INFO,): (Array(_pieces(info))[index], len(info)),
         }
-        pieces = -(-max(len(value) for value in choices.values()) // (8 * _PIECE))
-        answer = Signal(8 * _PIECE * pieces)
+        piece = Signal(8 * _PIECE)
         size = Signal(16)
         with m.Switch(request.op):
-            for ops, value in choices.items():
+            for ops, (value, bits) in choices.items():
                 with m.Case(*ops):
-                    m.d.comb += [answer.eq(value), size.eq(len(value) // 8)]
-        return answer, size
+                    m.d.comb += [piece.eq(value), size.eq(bits // 8)]
+        return piece, size
