@@ -51,7 +51,6 @@ _STAGES = {
     "Running simulated annealing placer": "refining the placement",
     "Routing globals": "routing clocks",
     "Setting up routing queue": "routing",
-    "Running router2": "routing",
     "Max frequency": "timing",
 }
 
@@ -191,7 +190,7 @@ def prepare(platform: TemplatedPlatform, top: Elaboratable) -> BuildPlan:
         top,  # pyright: ignore[reportArgumentType]
         TOP,
         synth_opts=["-no-rw-check"],
-        nextpnr_opts=["--router", "router2", "--timing-allow-fail", "--report", _REPORT],
+        nextpnr_opts=["--router", "router1", "--timing-allow-fail", "--report", _REPORT],
     )
 
 

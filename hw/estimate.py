@@ -2,8 +2,8 @@
 """What a network will take of a device and of time, before any synthesis.
 
 Clocks, multipliers and memory blocks follow from the plan. LUTs and flip-flops are counted from
-the widths of the registers and adders of each component, and scaled by factors that were fitted
-to syntheses (`tests/hw/test_estimate.py` says how far off they may be).
+the widths of the registers and adders of each component, with factors and constants that were
+fitted to syntheses (`tests/boards/test_bitstream.py` says how far off they may be).
 """
 
 from collections.abc import Iterable
@@ -60,11 +60,13 @@ BOARDS = {
     }
 }
 #: Serial line, link, clock and LEDs of a board, without the buffers of its memories.
-BOARD = Resources(lut=1700, ff=830, ebr=2)
+BOARD = Resources(lut=2300, ff=480, ebr=2)
 
 
 #: LUTs and flip-flops of a synthesised layer, for each bit that is counted here.
 LUT, FF = 1.48, 1.02
+#: What is the same in every layer: states, handshakes, FIFOs of a few words.
+LAYER = Resources(lut=550, ff=600)
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _resources(plan: LayerPlan, width: int) -> Resources:
     addr = (plan.depth - 1).bit_length()
 
     # Registers; adders, and gates and multiplexers by the bits that come out.
-    lane_ff = 2 * plan.update_width + 2 * wb + (wb + 1) + plan.z_width + X_WIDTH
+    lane_ff = 2 * plan.update_width + 2 * wb + 2 * (wb + 1) + plan.z_width + X_WIDTH
     lane_lut = (wb + plan.update_shift + 1) + plan.z_width + 2 * wb + X_WIDTH
     cluster_ff = 7 * wb + 6 * addr + 8 * X_WIDTH + drain * (plan.update_width + X_WIDTH) + 60
     cluster_lut = wb + drain * X_WIDTH + CLUSTER_LANES
@@ -188,7 +190,7 @@ def _resources(plan: LayerPlan, width: int) -> Resources:
     blocks = lanes * geometry(wb, plan.depth).blocks
     blocks += 3 * geometry(X_WIDTH * width, ceil(layer.inputs / width)).blocks
     rest = tail + counters / 2 + control
-    return Resources(
+    return LAYER + Resources(
         lut=round(LUT * (lanes * lane_lut + clusters * cluster_lut + rest)),
         ff=round(FF * (lanes * lane_ff + clusters * cluster_ff + rest)),
         dsp=2 * lanes,
