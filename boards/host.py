@@ -280,7 +280,9 @@ def train(
             accuracies.append([round(float(100 * r), 2) for r in right / len(labels)])
             weights = board.read_weights(spec)
             arrays: dict[str, Any] = {f"W{i}": array for i, array in enumerate(weights)}
-            np.savez(saved, accuracies=np.array(accuracies), **arrays)
+            part = saved.with_suffix(".part.npz")
+            np.savez(part, accuracies=np.array(accuracies), **arrays)
+            part.replace(saved)
             tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
     finally:
         result = {"name": spec.name, "samples": samples, "test_accuracy": accuracies}

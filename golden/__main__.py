@@ -11,10 +11,9 @@ import torch
 from tqdm import tqdm
 
 from golden import bench, spec, training
-from golden.data import Data, DataError
-from golden.data import load as load_data
+from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
+from golden.data import Data
 from golden.model import Network
-from golden.spec import SpecError
 
 EPILOG = """\
 examples:
@@ -41,21 +40,6 @@ with autograd. They take turns on the same samples."""
 SHARED_WORK = 2_000_000
 
 
-class UsageError(Exception):
-    """What was asked for cannot be done; the message says what to change."""
-
-
-def _at_least(least: int):
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number of at least {least}, not {text!r}"
-            )
-        return int(text)
-
-    return parse
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m golden",
@@ -72,18 +56,18 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("config", help="name of a description in configs/, or path of a .toml file")
+    train.add_argument("config", help=CONFIG_HELP)
     train.add_argument(
-        "--epochs", type=_at_least(1), metavar="N", help="epochs, instead of the description's"
+        "--epochs", type=at_least(1), metavar="N", help="epochs, instead of the description's"
     )
     train.add_argument(
         "--samples",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="stop after N training samples in all (default: all epochs)",
     )
     train.add_argument(
-        "--seed", type=_at_least(0), metavar="N", help="seed, instead of the description's"
+        "--seed", type=at_least(0), metavar="N", help="seed, instead of the description's"
     )
     train.add_argument(
         "--out",
@@ -96,10 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("bench", help="measure speed", description=BENCH_HELP)
     compare.add_argument("config", nargs="?", default="mnist-wide", help="description (mnist-wide)")
     compare.add_argument(
-        "--rounds", type=_at_least(1), default=15, metavar="N", help="rounds (%(default)s)"
+        "--rounds", type=at_least(1), default=15, metavar="N", help="rounds (%(default)s)"
     )
     compare.add_argument(
-        "--steps", type=_at_least(1), default=20, metavar="N", help="steps a round (%(default)s)"
+        "--steps", type=at_least(1), default=20, metavar="N", help="steps a round (%(default)s)"
     )
     compare.set_defaults(run=_bench)
     return parser
@@ -109,11 +93,10 @@ def _prepare(config: str, **overrides: int | None) -> tuple[spec.Network, Data]:
     """Load a description, with those overrides that are given, and its data."""
     given = {key: value for key, value in overrides.items() if value is not None}
     network = spec.load(spec.find(config), **given)
-    if network.data is None:
-        raise UsageError(f"{network.path}: data: nothing to train on; name a data set")
+    data = data_of(network)
     if network.batch * max(layer.weights for layer in network.layers) < SHARED_WORK:
         torch.set_num_threads(1)
-    return network, load_data(network.data)
+    return network, data
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -169,14 +152,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
     parsed = _parser().parse_args(arguments)
-    try:
-        return parsed.run(parsed)
-    except (UsageError, SpecError, DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: there is no result", file=sys.stderr)
-        return 130
+    return carry_out(lambda: parsed.run(parsed))
 
 
 if __name__ == "__main__":

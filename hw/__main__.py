@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from golden.cli import CONFIG_HELP, carry_out
 from golden.spec import Network as Spec
-from golden.spec import SpecError
 
 from .description import DescriptionError, describe
 from .estimate import BOARDS, Estimate, Resources, estimate
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     config = argparse.ArgumentParser(add_help=False)
-    config.add_argument("config", help="name of a description in configs/, or path of a .toml file")
+    config.add_argument("config", help=CONFIG_HELP)
 
     generator = commands.add_parser(
         "verilog", parents=[config], help="write stand-alone Verilog for use in any design"
@@ -125,11 +125,7 @@ def _row(resources: Resources) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
     parsed = _parser().parse_args(arguments)
-    try:
-        return parsed.run(parsed)
-    except (DescriptionError, SpecError, PlanError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return carry_out(lambda: parsed.run(parsed), wrong=(DescriptionError, PlanError))
 
 
 if __name__ == "__main__":

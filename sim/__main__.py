@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.data import DataError
-from golden.data import load as load_data
-from golden.spec import Network, SpecError
+from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
+from golden.spec import Network
 from hw.description import DescriptionError, describe
 from hw.plan import PlanError
 
@@ -45,21 +44,6 @@ other commands:
 """
 
 
-class UsageError(Exception):
-    """What was asked for cannot be done; the message says what to change."""
-
-
-def _at_least(least: int):
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number of at least {least}, not {text!r}"
-            )
-        return int(text)
-
-    return parse
-
-
 def _parsers() -> dict[str, argparse.ArgumentParser]:
     run = argparse.ArgumentParser(
         prog="python -m sim",
@@ -67,25 +51,25 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         epilog=RUN_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("config", help="name of a description in configs/, or path of a .toml file")
+    run.add_argument("config", help=CONFIG_HELP)
     run.add_argument(
         "--samples",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="stop after N training samples in all (default: all epochs)",
     )
     run.add_argument(
-        "--epochs", type=_at_least(1), metavar="N", help="epochs, instead of the description's"
+        "--epochs", type=at_least(1), metavar="N", help="epochs, instead of the description's"
     )
     run.add_argument(
         "--test",
-        type=_at_least(0),
+        type=at_least(0),
         metavar="N",
         help="test on the first N test samples (default: on all of them)",
     )
     run.add_argument(
         "--every",
-        type=_at_least(1),
+        type=at_least(1),
         default=1000,
         metavar="N",
         help="compare all weights after every N training samples (default: %(default)s)",
@@ -104,7 +88,7 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         "record taken out, and under cocotb beside the golden model, which is what a run does.",
     )
     bench.add_argument("config", nargs="?", default="digits", help="description (digits)")
-    bench.add_argument("--samples", type=_at_least(1), default=3000, metavar="N", help="(3000)")
+    bench.add_argument("--samples", type=at_least(1), default=3000, metavar="N", help="(3000)")
 
     use = argparse.ArgumentParser(
         prog="python -m sim utilisation",
@@ -112,16 +96,14 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
         "at batch 1, in the steady state. The pixels are random: no clock depends on them.",
     )
     use.add_argument("config", nargs="?", default="mnist", help="description (mnist)")
-    use.add_argument("--samples", type=_at_least(1), default=40, metavar="N", help="(40)")
+    use.add_argument("--samples", type=at_least(1), default=40, metavar="N", help="(40)")
     return {"run": run, "bench": bench, "utilisation": use}
 
 
 def _run(arguments: argparse.Namespace) -> int:
     overrides = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     spec = describe(arguments.config, **overrides)
-    if not spec.data:
-        raise UsageError(f"{spec.path}: data: nothing to train on; name a data set")
-    data = load_data(spec.data)
+    data = data_of(spec)
     limit = spec.epochs * len(data.train_x)
     if arguments.samples and arguments.samples > limit:
         raise UsageError(
@@ -201,17 +183,12 @@ def main(arguments: Sequence[str]) -> int:
         name, rest = arguments[0], arguments[1:]
     else:
         name, rest = "run", arguments
-    try:
-        return commands.get(name, _run)(parsers[name].parse_args(rest))
-    except (UsageError, DescriptionError, SpecError, PlanError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except SimulationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: there is no result", file=sys.stderr)
-        return 130
+    parsed = parsers[name].parse_args(rest)
+    return carry_out(
+        lambda: commands.get(name, _run)(parsed),
+        wrong=(DescriptionError, PlanError),
+        failed=(SimulationError,),
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What all command lines share: their arguments, and one line and a status for each error."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from golden.data import Data, DataError
+from golden.data import load as load_data
+from golden.spec import Network, SpecError
+
+__all__ = ["CONFIG_HELP", "UsageError", "at_least", "carry_out", "data_of"]
+
+#: What a description may be given as.
+CONFIG_HELP = "name of a description in configs/, or path of a .toml file"
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message says what to change."""
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Make a type of arguments: whole numbers from `least` on.
+
+    >>> at_least(1)("7")
+    7
+    """
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number of at least {least}, not {text!r}"
+            )
+        return int(text)
+
+    return parse
+
+
+def data_of(network: Network) -> Data:
+    """Load the data set that a description names.
+
+    Raises
+    ------
+    UsageError
+        If it names none.
+    DataError
+        If it is missing or damaged.
+    """
+    if network.data is None:
+        raise UsageError(f"{network.path}: data: nothing to train on; name a data set")
+    return load_data(network.data)
+
+
+def carry_out(
+    command: Callable[[], int],
+    *,
+    wrong: tuple[type[Exception], ...] = (),
+    failed: tuple[type[Exception], ...] = (),
+) -> int:
+    """Run a command and return its exit status; an error becomes a line and a status of its own.
+
+    Parameters
+    ----------
+    command
+        Returns an exit status.
+    wrong
+        Errors of what was asked for, besides those of descriptions, data and files: status 2.
+    failed
+        Errors of what was tried: status 1.
+    """
+    try:
+        return command()
+    except failed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (UsageError, SpecError, DataError, OSError, *wrong) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A board in plain Python, for the tests of the host's side."""
+
+import numpy as np
+
+from boards.frames import Decoder, Frame
+from boards.protocol import Info, Op, fingerprint
+from golden.spec import parse
+from hw.ports import COUNTERS
+
+TABLE = {
+    "name": "tiny",
+    "inputs": 4,
+    "classes": 3,
+    "epochs": 6,
+    "lr_step": 2,
+    "layer": [{"neurons": 4, "lanes": 2}, {"neurons": 3, "lanes": 1, "rule": "scfb"}],
+}
+SPEC = parse(TABLE, "tiny.toml")
+
+
+class FakeBoard:
+    """A port to a board that learns by heart: it knows the label of each image it has trained on.
+
+    `limit`: how many bytes of requests it takes before the line is cut.
+    """
+
+    def __init__(self, *, limit=None, error=None, buffer=64, **info):
+        self.limit = limit
+        self.error = error
+        self.buffer = buffer
+        self.info = {"frequency": 1, "fingerprint": fingerprint(SPEC), "name": "tiny", **info}
+        self.known = {}
+        self.registers = {}
+        self.weights = [np.zeros((p.neurons, p.columns), "<i2") for p in SPEC.layers]
+        self.rows = []
+        self.rejected = 0
+        self.taken = 0
+        self.pending = 0
+        self.most_pending = 0
+        self.out = bytearray()
+        self.decoder = Decoder()
+
+    @property
+    def in_waiting(self):
+        return len(self.out)
+
+    def read(self, size=1):
+        taken = bytes(self.out[:size])
+        del self.out[:size]
+        if not self.out:
+            self.pending = 0
+        return taken
+
+    def write(self, data):
+        self.taken += len(data)
+        if self.limit is not None and self.taken > self.limit:
+            if self.error:
+                raise self.error
+            return
+        self.pending += len(data)
+        self.most_pending = max(self.most_pending, self.pending)
+        for frame in self.decoder.feed(data):
+            for op, body in self.answers(frame):
+                self.out += Frame(frame.sequence, op, self.rejected, body).encode()
+
+    def answers(self, frame):
+        body = b""
+        if frame.op in (Op.TRAIN, Op.INFER):
+            if frame.op == Op.TRAIN:
+                self.known[frame.body] = frame.argument
+            body = bytes([self.known.get(frame.body, 0)] * len(SPEC.layers))
+        elif frame.op == Op.READ:
+            yield from ((Op.ROW, row.tobytes()) for array in self.weights for row in array)
+        elif frame.op == Op.ROW:
+            self.rows.append(np.frombuffer(frame.body, "<i2"))
+            if len(self.rows) == sum(layer.neurons for layer in SPEC.layers):
+                self.weights = [
+                    np.array([self.rows.pop(0) for _ in range(p.neurons)]) for p in SPEC.layers
+                ]
+        elif frame.op == Op.SET:
+            self.registers.setdefault(frame.argument, []).append(tuple(frame.body))
+        elif frame.op == Op.COUNTERS:
+            body = b"".join((n << 40).to_bytes(6, "little") for n in range(len(COUNTERS)))
+        elif frame.op == Op.INFO:
+            body = Info(buffer=self.buffer, **self.info).encode()
+        yield frame.op, body

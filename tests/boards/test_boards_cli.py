@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line: tables, summary, complaints, exit status; the tools and the board pretend."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import serial
+
+from boards import __main__ as cli
+from boards.build import CriticalPath, Result, Use
+from tests.boards.fake_board import FakeBoard
+
+SMALL = """\
+name = "tiny"
+inputs = 4
+classes = 3
+epochs = 6
+lr_step = 2
+
+[[layer]]
+neurons = 4
+lanes = 2
+
+[[layer]]
+neurons = 3
+lanes = 1
+rule = "scfb"
+"""
+WORST = CriticalPath("network.layer0.y", "link.lower", 3.0, 8.25)
+
+
+class Line(FakeBoard):
+    """A serial port, at the other end of which is the board."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def reset_input_buffer(self):
+        """Forget what has arrived."""
+        self.out.clear()
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A description in a folder that is the present one."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "tiny.toml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+@pytest.fixture
+def fmax(monkeypatch):
+    """Pretend to build; returns a function that sets what each seed comes to."""
+
+    def pretend(*values):
+        def build(_plan, folder, _bitstream, seeds):
+            folder.mkdir(parents=True)
+            use = {name: Use(10, 40) for name in ("lut", "ff", "dsp", "ebr")}
+            return [Result(s, v, 80.0, WORST, use) for s, v in zip(seeds, values, strict=True)]
+
+        monkeypatch.setattr(cli, "build", build)
+
+    return pretend
+
+
+@pytest.fixture
+def board(monkeypatch):
+    """Pretend that a board is on every line."""
+    port = Line()
+    monkeypatch.setattr(serial, "serial_for_url", lambda *_, **__: port)
+
+
+def error(capsys):
+    """Give what has been complained of, which must be one line."""
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    return text.removeprefix("error: ").rstrip()
+
+
+def test_build(config, fmax, capsys):
+    fmax(81.0, 99.5)
+    assert cli.main(["build", "ulx3s", "--config", config, "--seeds", "3", "7"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "tiny on ulx3s-85F"
+    assert lines[3].split()[:3] == ["7", "99.5", "80.0"]
+    assert lines[5].split()[:2] == ["LUT", "10"]
+    summary = json.loads(Path("build/ulx3s-85F/tiny/summary.json").read_text())
+    assert summary["met"]
+    assert summary["fmax_mhz"] == 99.5
+    assert [seed["seed"] for seed in summary["seeds"]] == [3, 7]
+    assert summary["resources"]["dsp"] == {"used": 10, "available": 40, "estimate": 6}
+
+
+def test_timing_not_met(config, fmax, capsys):
+    """The worst path is named, and the summary is there all the same."""
+    fmax(79.0)
+    assert cli.main(["build", "ulx3s", "--config", config]) == 1
+    assert error(capsys) == (
+        "timing is not met: 79.0 MHz of 80.0 MHz; the worst path is network.layer0.y -> "
+        "link.lower: 11.25 ns, 3.00 in logic and 8.25 in routing; lower --freq, or try other "
+        "--seeds"
+    )
+    assert not json.loads(Path("build/ulx3s-85F/tiny/summary.json").read_text())["met"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "mnist", "--size", "12F"], r"mnist\.toml: does not fit a 12F: .*DSP of 28"),
+        (["--config", "none"], "none"),
+        (["--config", "mnist-wide"], "batch: the hardware trains on one sample at a time"),
+        (["--freq", "1000"], "1000"),
+    ],
+)
+def test_build_errors(arguments, message, capsys):
+    assert cli.main(["build", "ulx3s", *arguments]) == 2
+    assert re.search(message, error(capsys))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "ulx3s", "--seeds", "0"], "must be a whole number of at least 1, not '0'"),
+        (["build", "ulx3s", "--size", "5G"], "invalid choice: '5G'"),
+        (["train", "--port", "x", "--epochs", "-1"], "at least 1, not '-1'"),
+        (["train"], "the following arguments are required: --port"),
+    ],
+)
+def test_bad_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_program(config, fmax, monkeypatch, tmp_path, capsys, status):
+    """The loader gets the board and the bitstream; if it fails, so does the command."""
+    fmax(90.0)
+    loader = tmp_path / "loader"
+    loader.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\nexit {status}\n')
+    loader.chmod(0o755)
+    monkeypatch.setenv("OPENFPGALOADER", str(loader))
+    assert cli.main(["program", "ulx3s", "--config", config]) == status
+    assert (tmp_path / "called").read_text() == "-b ulx3s build/ulx3s-85F/tiny/tiny.bit\n"
+    if status:
+        assert error(capsys) == (
+            "loader could not load build/ulx3s-85F/tiny/tiny.bit: is the board connected, and may "
+            "you use its USB port?"
+        )
+
+
+def test_loader_missing(config, fmax, monkeypatch, capsys):
+    fmax(90.0)
+    monkeypatch.setenv("OPENFPGALOADER", "no-such-loader")
+    assert cli.main(["program", "ulx3s", "--config", config]) == 1
+    assert error(capsys) == (
+        "no-such-loader is not installed: take it from your system's packages, or name another "
+        "in OPENFPGALOADER"
+    )
+
+
+@pytest.mark.usefixtures("board")
+def test_talk(config, capsys):
+    assert cli.main(["talk", "--config", config, "--port", "any"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "tiny at 1e-06 MHz"
+    assert lines[1].startswith("layer 0: cycles 0, busy 1,099,511,627,776, ")
+
+
+def test_no_such_port(config, capsys):
+    assert cli.main(["talk", "--config", config, "--port", "/dev/no-such"]) == 1
+    assert error(capsys).startswith("--port /dev/no-such: ")
+
+
+def test_nothing_to_train_on(config, capsys):
+    assert cli.main(["train", "--config", config, "--port", "any"]) == 2
+    assert error(capsys) == f"{config}: data: nothing to train on; name a data set"
