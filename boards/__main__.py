@@ -21,7 +21,6 @@ from hw.plan import PlanError
 
 from .build import BuildError, Result, build, prepare, tool
 from .host import Board, LinkError, train
-from .pll import PLLError
 from .ulx3s import PLATFORMS, ULX3STop
 
 #: Where everything goes that is built or learned.
@@ -116,7 +115,10 @@ def _build(arguments: argparse.Namespace) -> int:
     lacking = expected.lacking(BOARDS[arguments.board][size])
     if lacking:
         raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
-    top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)
+    try:
+        top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)
+    except ValueError as error:
+        raise UsageError(f"{spec.path} on {arguments.board}: {error}") from error
     folder = _folder(arguments, spec)
     plan = prepare(PLATFORMS[size](), top)
     results = build(plan, folder, f"{spec.name}.bit", arguments.seeds)
@@ -228,7 +230,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = _parser().parse_args(arguments)
     return carry_out(
         lambda: parsed.run(parsed),
-        wrong=(DescriptionError, PlanError, PLLError),
+        wrong=(DescriptionError, PlanError),
         failed=(BuildError, LinkError),
     )
 

@@ -115,7 +115,8 @@ def test_timing_not_met(config, fmax, capsys):
         (["--config", "mnist", "--size", "12F"], r"mnist\.toml: does not fit a 12F: .*DSP of 28"),
         (["--config", "none"], "none"),
         (["--config", "mnist-wide"], "batch: the hardware trains on one sample at a time"),
-        (["--freq", "1000"], "1000"),
+        (["--freq", "1000"], r"digits\.toml on ulx3s: the system clock must be between"),
+        (["--baud", "99000000"], "80 MHz cannot make 99000000 baud; choose a rate"),
     ],
 )
 def test_build_errors(arguments, message, capsys):
