@@ -60,13 +60,14 @@ BOARDS = {
     }
 }
 #: Serial line, link, clock and LEDs of a board, without the buffers of its memories.
-BOARD = Resources(lut=2300, ff=480, ebr=2)
+BOARD = Resources(lut=1300, ff=480, ebr=2)
 
 
 #: LUTs and flip-flops of a synthesised layer, for each bit that is counted here.
 LUT, FF = 1.48, 1.02
-#: What is the same in every layer: states, handshakes, FIFOs of a few words.
-LAYER = Resources(lut=550, ff=600)
+#: What is the same in every layer: states, handshakes, FIFOs of a few words, and the choice of one
+#: of its counters, which the link reads.
+LAYER = Resources(lut=1050, ff=600)
 
 
 @dataclass(frozen=True)
