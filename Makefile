@@ -10,7 +10,7 @@ CONFIG ?= digits
 BOARD ?= ulx3s
 SIZE ?= 85F
 # The board's system clock in MHz, and the seeds of place and route.
-FREQ ?= 80
+FREQ ?= 100
 SEEDS ?= 1
 
 # An option of the command line for each variable that is set.

@@ -33,7 +33,7 @@ TIMEOUT = 2.0
 EPILOG = """\
 examples:
   python -m boards build ulx3s --config digits --size 12F
-  python -m boards build ulx3s --config mnist --freq 100 --seeds 1 2 3
+  python -m boards build ulx3s --config mnist --freq 110 --seeds 1 2 3
   python -m boards program ulx3s --config digits --size 12F
   python -m boards train --config digits --port /dev/ttyUSB0
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("board", choices=["ulx3s"])
     board.add_argument("--size", choices=PLATFORMS, default="85F", help="variant (%(default)s)")
     board.add_argument(
-        "--freq", type=float, default=80, metavar="MHZ", help="system clock (%(default)s)"
+        "--freq", type=float, default=100, metavar="MHZ", help="system clock (%(default)s)"
     )
     board.add_argument(
         "--seeds",

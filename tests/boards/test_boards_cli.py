@@ -62,7 +62,7 @@ def fmax(monkeypatch):
         def build(_plan, folder, _bitstream, seeds):
             folder.mkdir(parents=True)
             use = {name: Use(10, 40) for name in ("lut", "ff", "dsp", "ebr")}
-            return [Result(s, v, 80.0, WORST, use) for s, v in zip(seeds, values, strict=True)]
+            return [Result(s, v, 100.0, WORST, use) for s, v in zip(seeds, values, strict=True)]
 
         monkeypatch.setattr(cli, "build", build)
 
@@ -84,25 +84,25 @@ def error(capsys):
 
 
 def test_build(config, fmax, capsys):
-    fmax(81.0, 99.5)
+    fmax(101.0, 119.5)
     assert cli.main(["build", "ulx3s", "--config", config, "--seeds", "3", "7"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "tiny on ulx3s-85F"
-    assert lines[3].split()[:3] == ["7", "99.5", "80.0"]
+    assert lines[3].split()[:3] == ["7", "119.5", "100.0"]
     assert lines[5].split()[:2] == ["LUT", "10"]
     summary = json.loads(Path("build/ulx3s-85F/tiny/summary.json").read_text())
     assert summary["met"]
-    assert summary["fmax_mhz"] == 99.5
+    assert summary["fmax_mhz"] == 119.5
     assert [seed["seed"] for seed in summary["seeds"]] == [3, 7]
     assert summary["resources"]["dsp"] == {"used": 10, "available": 40, "estimate": 6}
 
 
 def test_timing_not_met(config, fmax, capsys):
     """The worst path is named, and the summary is there all the same."""
-    fmax(79.0)
+    fmax(99.0)
     assert cli.main(["build", "ulx3s", "--config", config]) == 1
     assert error(capsys) == (
-        "timing is not met: 79.0 MHz of 80.0 MHz; the worst path is network.layer0.y -> "
+        "timing is not met: 99.0 MHz of 100.0 MHz; the worst path is network.layer0.y -> "
         "link.lower: 11.25 ns, 3.00 in logic and 8.25 in routing; lower --freq, or try other "
         "--seeds"
     )
@@ -116,7 +116,7 @@ def test_timing_not_met(config, fmax, capsys):
         (["--config", "none"], "none"),
         (["--config", "mnist-wide"], "batch: the hardware trains on one sample at a time"),
         (["--freq", "1000"], r"digits\.toml on ulx3s: the system clock must be between"),
-        (["--baud", "99000000"], "80 MHz cannot make 99000000 baud; choose a rate"),
+        (["--baud", "99000000"], "100 MHz cannot make 99000000 baud; choose a rate"),
     ],
 )
 def test_build_errors(arguments, message, capsys):
@@ -143,7 +143,7 @@ def test_bad_arguments(arguments, message, capsys):
 @pytest.mark.parametrize("status", [0, 1])
 def test_program(config, fmax, monkeypatch, tmp_path, capsys, status):
     """The loader gets the board and the bitstream; if it fails, so does the command."""
-    fmax(90.0)
+    fmax(110.0)
     loader = tmp_path / "loader"
     loader.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\nexit {status}\n')
     loader.chmod(0o755)
@@ -158,7 +158,7 @@ def test_program(config, fmax, monkeypatch, tmp_path, capsys, status):
 
 
 def test_loader_missing(config, fmax, monkeypatch, capsys):
-    fmax(90.0)
+    fmax(110.0)
     monkeypatch.setenv("OPENFPGALOADER", "no-such-loader")
     assert cli.main(["program", "ulx3s", "--config", config]) == 1
     assert error(capsys) == (
