@@ -163,8 +163,10 @@ def _design_name(cell: str) -> str:
 
     >>> _design_name("network.layer0.y_TRELLIS_FF_Q_3")
     'network.layer0.y'
+    >>> _design_name("network.layer0.sequencer.$auto$alumacc.cc:485:replace_alu$1_LUT4_Z")
+    'network.layer0.sequencer'
     """
-    return re.split(r"_(?:TRELLIS_FF|LUT4|CCU2C|PFUMX|L6MUX21)|\$", cell)[0]
+    return re.split(r"_(?:TRELLIS_FF|LUT4|CCU2C|PFUMX|L6MUX21)|\$", cell)[0].rstrip(".")
 
 
 def tool(variable: str) -> str:
