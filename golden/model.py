@@ -45,9 +45,9 @@ def exact(bound: int) -> torch.dtype:
 
 
 HALF = torch.tensor(0.5)
-#: Columns whose products are summed in one go, and the batch from which on that pays, in `project`.
-BLOCK = 256
-BLOCK_BATCH = 8
+#: The batch from which on `project` looks at the norms, and the fewest columns it looks at.
+NORM_BATCH = 8
+NORM_COLUMNS = 64
 
 
 def half(k: int) -> int:
@@ -85,17 +85,19 @@ def project(x: Tensor, w: Tensor, bound: int) -> Tensor:
 
     The bound of z is far above what float32 holds, but only for weights that are all as large as
     they can be. By Cauchy and Schwarz no sum of some of the products w[n,j] x[b,j] exceeds |w[n]|
-    |x[b]|, and in blocks of columns these norms nearly always allow float32, at half the time.
-    To find them costs one look at the weights, which pays for batches.
+    |x[b]|, and these norms nearly always allow float32, at half the time, if not for all columns
+    then for each half of them. To find them costs one look at the weights, which pays for batches.
     """
-    if len(x) < BLOCK_BATCH:
+    if len(x) < NORM_BATCH:
         return product(x, w.T, bound)
-    z = x.new_zeros(len(x), len(w), dtype=exact(bound))
-    for a, b in zip(x.split(BLOCK, 1), w.split(BLOCK, 1), strict=True):
-        norms = vector_norm(a, dim=1).max() * vector_norm(b, dim=1).max()
-        # A hundredth is far more than the error of the norms.
-        z += product(a, b.T, min(bound, int(1.01 * norms) + 1))
-    return z
+    norms = vector_norm(x, dim=1).max() * vector_norm(w, dim=1).max()
+    # A hundredth is far more than the error of the norms.
+    held = min(bound, int(1.01 * norms) + 1)
+    middle = x.shape[1] // 2
+    if exact(held) is torch.float32 or middle < NORM_COLUMNS:
+        return product(x, w.T, held)
+    left = project(x[:, :middle], w[:, :middle], bound)
+    return left.to(exact(bound)).add_(project(x[:, middle:], w[:, middle:], bound))
 
 
 class Layer:
