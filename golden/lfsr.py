@@ -3,28 +3,64 @@
 
 import numpy as np
 
-__all__ = ["fields", "odd"]
+__all__ = ["Stream", "fields", "odd"]
+
+#: Largest distance, in units of the LFSR's own, over which blocks are made.
+LONGEST = 1 << 14
 
 
-def fields(seed: int, count: int, width: int) -> np.ndarray:
-    """Compute the first `count` fields of `width` bits of the stream of a seed, as int64.
+class Stream:
+    """The stream of a 64-bit seed, which goes on from one call to the next.
 
     The recurrence a[t] = a[t-64] ^ a[t-63] ^ a[t-61] ^ a[t-60] holds just so between blocks 2^k
     times as far apart, for squaring a polynomial over GF(2) doubles its exponents; so the
     farther the stream has come, the longer the blocks that one XOR of arrays makes.
     """
-    a = np.empty(64 + count * width, np.uint8)
-    a[:64] = [seed >> t & 1 for t in range(64)]
-    known = 64
-    while known < len(a):
-        scale = 1 << ((known // 64).bit_length() - 1)
-        end = min(known + 60 * scale, len(a))
-        a[known:end] = 0
-        for tap in (64, 63, 61, 60):
-            a[known:end] ^= a[known - tap * scale : end - tap * scale]
-        known = end
-    bits = a[64:].reshape(count, width).astype(np.int64)
-    return bits @ (1 << np.arange(width))
+
+    def __init__(self, seed: int):
+        # The last bits that are known, and how many of them have been put out.
+        self._known = np.array([seed >> t & 1 for t in range(64)], np.uint8)
+        self._spent = 64
+
+    @property
+    def state(self) -> int:
+        """The LFSR's 64 bits: the seed of a stream that goes on where this one is."""
+        bits = self._known[self._spent - 64 : self._spent]
+        return sum(int(bit) << t for t, bit in enumerate(bits))
+
+    def bits(self, count: int) -> np.ndarray:
+        """Give the next `count` bits, as uint8."""
+        out, made = np.empty(count, np.uint8), 0
+        while made < count:
+            if self._spent == len(self._known):
+                self._extend()
+            part = self._known[self._spent : self._spent + count - made]
+            out[made : made + len(part)] = part
+            made += len(part)
+            self._spent += len(part)
+        return out
+
+    def fields(self, count: int, width: int) -> np.ndarray:
+        """Give the next `count` fields of `width` bits, as int64."""
+        bits = self.bits(count * width).reshape(count, width)
+        fields = np.zeros(count, np.int64)
+        for i in range(width):
+            fields |= bits[:, i].astype(np.int64) << i
+        return fields
+
+    def _extend(self):
+        a, length = self._known, len(self._known)
+        scale = min(1 << ((length // 64).bit_length() - 1), LONGEST)
+        block = a[length - 64 * scale : length - 4 * scale].copy()
+        for tap in (63, 61, 60):
+            block ^= a[length - tap * scale : length - (tap - 60) * scale]
+        self._known = np.concatenate([a[-64 * LONGEST :], block])
+        self._spent = len(self._known) - len(block)
+
+
+def fields(seed: int, count: int, width: int) -> np.ndarray:
+    """Compute the first `count` fields of `width` bits of the stream of a seed, as int64."""
+    return Stream(seed).fields(count, width)
 
 
 def odd(u: np.ndarray, width: int) -> np.ndarray:

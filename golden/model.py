@@ -7,7 +7,7 @@ holds for all partial sums too, so nothing is ever rounded but by the rule, in w
 machine adds. Factors 2^-k only move the point; the halves of roundings are in the bounds.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ __all__ = ["Layer", "Network", "Step", "exact", "rs"]
 class Step(NamedTuple):
     """What one layer made of a batch: y, g (B, N); s, e (B, C); prediction (B,), all int64.
 
-    `e` and `g` are None at inference.
+    `y` is what goes on to the classifier and to the next layer. `e` and `g` are None at inference.
     """
 
     y: Tensor
@@ -74,25 +74,36 @@ def product(a: Tensor, b: Tensor, bound: int) -> Tensor:
     return a.to(kind) @ b.to(kind)
 
 
-def rounded_product(a: Tensor, b: Tensor, bound: int, k: int) -> Tensor:
-    """Compute rs(a @ b, k), of matrices, in one go; `bound` as for `product`."""
-    kind = exact(bound + half(k))
-    return torch.addmm(HALF.to(kind), a.to(kind), b.to(kind), alpha=2.0**-k).floor_()
+def rounded_product(a: Tensor, b: Tensor, bound: int, k: int, rounding: Tensor = HALF) -> Tensor:
+    """Compute rs(a @ b, k), of matrices, in one go; `bound` as for `product`.
+
+    `rounding` is what is added before all behind the point goes, from 0 to 1 in units of 2^-k: a
+    half unless it is drawn.
+    """
+    kind = exact(bound + (1 << max(k, 0)))
+    return torch.addmm(rounding.to(kind), a.to(kind), b.to(kind), alpha=2.0**-k).floor_()
+
+
+def norm_bound(a: Tensor, b: Tensor, bound: int) -> int:
+    """Lower a bound on the sums in a @ b.T to what the norms of the rows allow.
+
+    By Cauchy and Schwarz no sum of some of the products a[i,k] b[j,k] exceeds |a[i]| |b[j]|.
+    """
+    norms = vector_norm(a, dim=1).max() * vector_norm(b, dim=1).max()
+    # A hundredth is far more than the error of the norms.
+    return min(bound, int(1.01 * norms) + 1)
 
 
 def project(x: Tensor, w: Tensor, bound: int) -> Tensor:
     """Compute x @ w.T; `bound` as for `product`.
 
     The bound of z is far above what float32 holds, but only for weights that are all as large as
-    they can be. By Cauchy and Schwarz no sum of some of the products w[n,j] x[b,j] exceeds |w[n]|
-    |x[b]|, and these norms nearly always allow float32, at half the time, if not for all columns
+    they can be. The norms nearly always allow float32, at half the time, if not for all columns
     then for each half of them. To find them costs one look at the weights, which pays for batches.
     """
     if len(x) < NORM_BATCH:
         return product(x, w.T, bound)
-    norms = vector_norm(x, dim=1).max() * vector_norm(w, dim=1).max()
-    # A hundredth is far more than the error of the norms.
-    held = min(bound, int(1.01 * norms) + 1)
+    held = norm_bound(x, w, bound)
     middle = x.shape[1] // 2
     if exact(held) is torch.float32 or middle < NORM_COLUMNS:
         return product(x, w.T, held)
@@ -103,7 +114,7 @@ def project(x: Tensor, w: Tensor, bound: int) -> Tensor:
 class Layer:
     """One layer: weights `W` (N, M + 1), classifier `Mc` and feedback `K` (N, C).
 
-    All three hold integers, as float32.
+    All three hold integers, as float32. In `tlc` both classifier and feedback are the trained V.
     """
 
     def __init__(self, layer: spec.Layer):
@@ -115,38 +126,59 @@ class Layer:
         self.W = torch.zeros(n, layer.columns)
         self.W[:, :-1] = torch.from_numpy(lfsr.odd(u0, layer.init_bits)).view(n, -1)
         self.Mc = torch.from_numpy(lfsr.odd(u1, mb)).view(n, c).float()
+        # Nothing but the trained classifier has more fraction bits than it starts with.
+        self.Mc *= 2 ** (layer.scale - layer.ms)
         independent = torch.from_numpy(lfsr.odd(u2, mb)).view(n, c).float()
         self.K = {
             "sym": self.Mc,
             "frozen": self.Mc,
             "scfb": self.Mc.sign() * independent.abs(),
             "random": independent,
+            "tlc": self.Mc,
         }[layer.rule]
+        self.dropping = lfsr.Stream(layer.seeds[3])
+        self.rounding = lfsr.Stream(layer.seeds[4])
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the inputs with the bias column, y and s of a batch x (B, M)."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the inputs with the bias column, and y before dropout, of a batch x (B, M)."""
         p = self.spec
         x = torch.cat([x, x.new_full((len(x), 1), p.one)], 1)
         z = project(x, self.W, p.z_bound)
-        y = z.mul_(2.0 ** (p.fy - p.fw - p.fx)).floor_().clamp_(0, 255).float()
-        return x, y, product(y, self.Mc, p.s_bound)
+        return x, z.mul_(2.0 ** (p.fy - p.fw - p.fx)).floor_().clamp_(0, p.y_max).float()
+
+    def scores(self, y: Tensor) -> Tensor:
+        """Compute s (B, C) from y (B, N)."""
+        return product(y, self.Mc, self.spec.s_bound)
+
+    def infer(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute y and s of a batch x (B, M), without learning."""
+        _, y = self.forward(x)
+        if self.spec.dropout:
+            y.mul_(1 - self.spec.dropout / 8).floor_()
+        return y, self.scores(y)
 
     def train(self, x: Tensor, away: Tensor, lr: int) -> tuple[Tensor, ...]:
         """Make one step with a batch x (B, M) at the rate 2^-lr; give y, s, e, g.
 
         `away` (B, C) is -t: where an error pushes the scores.
         """
-        x, y, s = self.forward(x)
+        x, y = self.forward(x)
+        if self.spec.dropout:
+            drawn = self.dropping.fields(y.numel(), 3)
+            y.mul_(torch.from_numpy(drawn >= self.spec.dropout).view_as(y))
+        s = self.scores(y)
         e = self.error(s, away)
         g = self.local_error(e, y)
         if self.spec.rule != "frozen":
             self.update(g, x, lr)
+        if self.spec.rule == "tlc":
+            self.update_classifier(e, y)
         return y, s, e, g
 
     def error(self, s: Tensor, away: Tensor) -> Tensor:
         """Compute e (B, C) from the scores: squared hinge, margin violations clipped at 1."""
         p = self.spec
-        one, k = 1 << (p.fy + p.ms), p.fy + p.ms - p.fe
+        one, k = 1 << (p.fy + p.scale), p.fy + p.scale - p.fe
         s = s.to(exact(p.s_bound + one + half(k)))
         margin = (away * s).add_(one).clamp_(min=0)
         return (rs(margin, k).clamp_(max=2**p.fe - 1) * away).float()
@@ -154,14 +186,42 @@ class Layer:
     def local_error(self, e: Tensor, y: Tensor) -> Tensor:
         """Compute g (B, N) from e (B, C) for the neurons that are active in y (B, N)."""
         p = self.spec
-        return rounded_product(e, self.K.T, p.feedback_bound, p.ms).mul_(y > 0)
+        return rounded_product(e, self.K.T, p.feedback_bound, p.scale).mul_(y > 0)
 
     def update(self, g: Tensor, x: Tensor, lr: int):
         """Learn from g (B, N) and the inputs x (B, M + 1) at the rate 2^-lr."""
-        p = self.spec
-        step = rounded_product(g.T, x, p.update_bound(len(x)), p.update_shift(lr))
+        p, k, rounding = self.spec, self.spec.update_shift(lr), HALF
+        if p.sr and k > 0:
+            rounding = torch.from_numpy(self.rounding.fields(p.columns, k)) / 2.0**k
+        bound = p.update_bound(len(x))
+        if exact(bound) is not torch.float32:
+            bound = norm_bound(g.T, x.T, bound)
+        step = rounded_product(g.T, x, bound, k, rounding)
         # If the step is too large for float32, so is the weight for its limits.
         self.W.sub_(step).clamp_(-(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1)
+
+    def update_classifier(self, e: Tensor, y: Tensor):
+        """Learn V, in place, from e (B, C) and y (B, N)."""
+        p, limit = self.spec, self.spec.classifier_bound
+        step = rounded_product(y.T, e, p.classifier_update_bound(len(y)), p.classifier_shift)
+        self.Mc.sub_(step).clamp_(-limit, limit - 1)
+
+    def state(self) -> dict[str, Any]:
+        """Give all that training changes."""
+        return {
+            "W": self.W,
+            "Mc": self.Mc,
+            "dropping": self.dropping.state,
+            "rounding": self.rounding.state,
+        }
+
+    def restore(self, state: dict[str, Any]):
+        """Go back to where `state` was taken."""
+        # In place, for K may be Mc.
+        self.W.copy_(state["W"])
+        self.Mc.copy_(state["Mc"])
+        self.dropping = lfsr.Stream(state["dropping"])
+        self.rounding = lfsr.Stream(state["rounding"])
 
 
 class Network:
@@ -202,9 +262,18 @@ class Network:
         """
         y, steps = self._pixels(x), []
         for layer in self.layers:
-            _, y, s = layer.forward(y)
+            y, s = layer.infer(y)
             steps.append(Step(y.long(), s.long(), None, None, _prediction(s)))
         return steps
+
+    def state(self) -> dict[str, Any]:
+        """Give all that training changes, of every layer; tensors are the network's own."""
+        return {"layers": [layer.state() for layer in self.layers]}
+
+    def restore(self, state: dict[str, Any]):
+        """Go back to where `state` was taken."""
+        for layer, part in zip(self.layers, state["layers"], strict=True):
+            layer.restore(part)
 
     def _pixels(self, x) -> Tensor:
         x = torch.as_tensor(x)

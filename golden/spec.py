@@ -15,18 +15,24 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 
 #: Inputs of a sample in each data set.
 DATA_INPUTS = {"digits": 64, "mnist": 784}
-RULES = ("sym", "scfb", "random", "frozen")
+RULES = ("sym", "scfb", "random", "frozen", "tlc")
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 #: Streams of random numbers per layer (contract, "Random numbers").
 STREAMS = 5
 #: Widest accumulator that hardware and golden model are built for, in bits.
 ACCUMULATOR_LIMIT = 48
+#: Bits and fraction bits of a classifier weight that is trained (contract, `tlc`).
+TRAINED_BITS = 16
+TRAINED_FRACTION = 12
+#: Widest weights that stochastic rounding is for (contract, stream 4).
+ROUNDED_BITS = 10
 
 #: Range of every optional format key of a layer.
 FORMATS = {
     "lanes": (1, 1024),
     "fx": (0, 8),
     "fy": (0, 8),
+    "yb": (1, 8),
     "fw": (1, 24),
     "wb": (2, 18),
     "mb": (1, 8),
@@ -34,11 +40,13 @@ FORMATS = {
     "lr": (0, 24),
     "init_bits": (1, 17),
     "ms": (-8, 24),
+    "dropout": (0, 7),
+    "lrv": (0, 24),
 }
 NETWORK_KEYS = (
     "name", "data", "inputs", "classes", "seed", "batch", "epochs", "lr_step", "layer",
 )  # fmt: skip
-LAYER_KEYS = ("neurons", "rule", *FORMATS)
+LAYER_KEYS = ("neurons", "rule", "sr", *FORMATS)
 
 
 class SpecError(ValueError):
@@ -62,7 +70,9 @@ def splitmix64(x: int) -> int:
 class Layer:
     """One layer, every default resolved (contract, "Formats").
 
-    `seeds[k]` is the 64-bit seed of random stream k.
+    `seeds[k]` is the 64-bit seed of random stream k; `yb` the bits of an activation; `dropout` the
+    eighths of the neurons that are dropped; `sr` whether updates are rounded stochastically; `lrv`
+    the rate 2^-lrv of a classifier that is trained.
     """
 
     index: int
@@ -73,6 +83,7 @@ class Layer:
     rule: str
     fx: int
     fy: int
+    yb: int
     fw: int
     wb: int
     mb: int
@@ -80,6 +91,9 @@ class Layer:
     lr: int
     init_bits: int
     ms: int
+    dropout: int
+    sr: bool
+    lrv: int
     seeds: tuple[int, ...]
 
     @property
@@ -98,6 +112,21 @@ class Layer:
         return self.neurons * self.columns
 
     @property
+    def y_max(self) -> int:
+        """Largest activation."""
+        return 2**self.yb - 1
+
+    @property
+    def scale(self) -> int:
+        """Fraction bits of a classifier weight, trained or not."""
+        return TRAINED_FRACTION if self.rule == "tlc" else self.ms
+
+    @property
+    def classifier_bound(self) -> int:
+        """Largest magnitude of a classifier weight."""
+        return 1 << (TRAINED_BITS - 1) if self.rule == "tlc" else 2**self.mb - 1
+
+    @property
     def z_bound(self) -> int:
         """Largest magnitude of z, and of every sum of some of its terms."""
         return (255 * self.inputs + self.one) << (self.wb - 1)
@@ -105,19 +134,19 @@ class Layer:
     @property
     def s_bound(self) -> int:
         """Largest magnitude of a score, and of every sum of some of its terms."""
-        return (2**self.mb - 1) * 255 * self.neurons
+        return self.classifier_bound * self.y_max * self.neurons
 
     @property
     def feedback_bound(self) -> int:
         """Largest magnitude of sum_c K e, from which g is rounded, and of its partial sums."""
-        return (2**self.mb - 1) * (2**self.fe - 1) * self.classes
+        return self.classifier_bound * (2**self.fe - 1) * self.classes
 
     @property
     def g_bound(self) -> int:
         """Largest magnitude of a local error."""
-        if self.ms <= 0:
-            return self.feedback_bound << -self.ms
-        return (self.feedback_bound + (1 << self.ms >> 1)) >> self.ms
+        if self.scale <= 0:
+            return self.feedback_bound << -self.scale
+        return (self.feedback_bound + (1 << self.scale >> 1)) >> self.scale
 
     def update_bound(self, batch: int) -> int:
         """Largest magnitude of sum_b g x over a batch, and of its partial sums."""
@@ -126,6 +155,15 @@ class Layer:
     def update_shift(self, lr: int) -> int:
         """Bits by which sum_b g x is shifted right to become an update; may be negative."""
         return self.fe + self.fx - self.fw + lr
+
+    def classifier_update_bound(self, batch: int) -> int:
+        """Largest magnitude of sum_b e y over a batch, and of its partial sums."""
+        return batch * (2**self.fe - 1) * self.y_max
+
+    @property
+    def classifier_shift(self) -> int:
+        """Bits by which sum_b e y is shifted right to become an update of `tlc`; as above."""
+        return self.fe + self.fy - TRAINED_FRACTION + self.lrv
 
 
 @dataclass(frozen=True)
@@ -171,6 +209,12 @@ class _Table:
             raise self.error(key, f"must be a whole number, not {value!r}")
         if not low <= value <= high:
             raise self.error(key, f"must be from {low} to {high}, not {value}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        value = self.table.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(key, f"must be true or false, not {value!r}")
         return value
 
     def choice(self, key: str, known: tuple[str, ...], default: str | None) -> str | None:
@@ -291,10 +335,11 @@ def _layer(
     fx = number("fx", below[-1].fy if below else 8)
     if below and fx != below[-1].fy:
         raise table.error("fx", f"must be {below[-1].fy}, the fy of the layer below, not {fx}")
-    fy, fw, wb, mb, fe = (
+    fy, yb, fw, wb, mb, fe = (
         number(key, default)
-        for key, default in (("fy", 4), ("fw", 12), ("wb", 12), ("mb", 2), ("fe", 8))
+        for key, default in (("fy", 4), ("yb", 8), ("fw", 12), ("wb", 12), ("mb", 2), ("fe", 8))
     )
+    rule = table.choice("rule", RULES, "sym") or "sym"
     if fw + fx < fy:
         raise table.error("fy", f"must be at most fw + fx = {fw + fx}, not {fy}")
     # Equation (7) of the paper, to the nearest power of two.
@@ -308,15 +353,30 @@ def _layer(
     )
     if init_bits > wb - 1:
         raise table.error("init_bits", f"must be at most wb - 1 = {wb - 1}, not {init_bits}")
+    sr = table.flag("sr")
+    if sr and wb > ROUNDED_BITS:
+        raise table.error(
+            "sr", f"is for weights of at most {ROUNDED_BITS} bits, not {wb}; lower wb or remove sr"
+        )
+    if "lrv" in table.table and rule != "tlc":
+        raise table.error("lrv", f'is for rule = "tlc" only, not {rule!r}; remove it')
+    if rule == "tlc":
+        most = TRAINED_BITS - 1 - mb
+        least = TRAINED_FRACTION - most
+        if not least <= ms <= TRAINED_FRACTION:
+            raise table.error(
+                "ms", f"must be from {least} to {TRAINED_FRACTION} for mb = {mb} in tlc, not {ms}"
+            )
     layer = Layer(
         index=index,
         inputs=inputs,
         neurons=neurons,
         classes=classes,
         lanes=number("lanes", 8),
-        rule=table.choice("rule", RULES, "sym") or "sym",
+        rule=rule,
         fx=fx,
         fy=fy,
+        yb=yb,
         fw=fw,
         wb=wb,
         mb=mb,
@@ -324,6 +384,9 @@ def _layer(
         lr=number("lr", 6),
         init_bits=init_bits,
         ms=ms,
+        dropout=number("dropout", 0),
+        sr=sr,
+        lrv=number("lrv", 9),
         seeds=tuple(splitmix64(seed * 1024 + index * 16 + k) for k in range(STREAMS)),
     )
     for quantity, bound, key, other in (
@@ -331,6 +394,7 @@ def _layer(
         ("s", layer.s_bound, "mb", "the number of neurons"),
         ("g", max(layer.feedback_bound, layer.g_bound), "fe", "mb"),
         ("the update", layer.update_bound(batch), "fe", "the batch"),
+        ("the classifier's update", layer.classifier_update_bound(batch), "fe", "the batch"),
     ):
         width = bound.bit_length() + 1
         if width > ACCUMULATOR_LIMIT:

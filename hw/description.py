@@ -18,7 +18,7 @@ def describe(config: str, **overrides: int) -> Network:
     SpecError
         If there is none, or it is not valid.
     DescriptionError
-        If its batch is not 1.
+        If it asks for what only the golden model does.
     """
     path = find(config)
     spec = load(path, **overrides)
@@ -27,4 +27,16 @@ def describe(config: str, **overrides: int) -> Network:
             f"{path}: batch: the hardware trains on one sample at a time, not on {spec.batch}; "
             "set batch = 1, or train with python -m golden"
         )
+    for layer in spec.layers:
+        for key, asked, answer in (
+            ("rule", layer.rule == "tlc", "trains no classifiers; take another rule"),
+            ("dropout", layer.dropout, "drops no neurons; remove it"),
+            ("sr", layer.sr, "does not round stochastically; remove it"),
+            ("yb", layer.yb != 8, f"has activations of 8 bits, not {layer.yb}; remove it"),
+        ):
+            if asked:
+                raise DescriptionError(
+                    f"{path}: layer {layer.index}: {key}: the hardware {answer}, or train with "
+                    "python -m golden"
+                )
     return spec

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The integer model against the contract's check values and a slow reference."""
 
+import copy
 
 import numpy as np
 import pytest
@@ -40,56 +41,106 @@ def test_lfsr_leaps_as_it_steps():
     assert lfsr.fields(1, 68, 1).tolist() == [1] + 59 * [0] + [1, 1, 0, 1, 1, 0, 0, 0]
 
 
-def reference(layer, samples, lr):
-    """One step of a layer in plain Python, straight from the contract; gives y, s, e, g, W."""
-    p, w = layer.spec, layer.W.long().tolist()
-    mc, k = layer.Mc.long().tolist(), layer.K.long().tolist()
+class Reference:
+    """A layer in plain Python, straight from the contract, from the state that `layer` is in."""
 
-    def shift(v, n):
-        return (v + (1 << (n - 1))) >> n if n >= 1 else v << -n
+    def __init__(self, layer):
+        self.p = layer.spec
+        self.w = layer.W.long().tolist()
+        self.mc, self.k = layer.Mc.long().tolist(), layer.K.long().tolist()
+        self.drawn = {k: drawn(self.p.seeds[k]) for k in (3, 4)}
 
-    ys, ss, es, gs = [], [], [], []
-    for x, label in samples:
-        x = [*x, min(2**p.fx, 128)]
-        z = [sum(a * b for a, b in zip(row, x, strict=True)) for row in w]
-        y = [min(max(v >> (p.fw + p.fx - p.fy), 0), 255) for v in z]
-        s = [sum(mc[n][c] * y[n] for n in range(p.neurons)) for c in range(p.classes)]
-        e = []
-        for c in range(p.classes):
-            t = 1 if c == label else -1
-            margin = max(0, 2 ** (p.fy + p.ms) - t * s[c])
-            e.append(-t * min(shift(margin, p.fy + p.ms - p.fe), 2**p.fe - 1))
-        g = [
-            shift(sum(k[n][c] * e[c] for c in range(p.classes)), p.ms) if y[n] > 0 else 0
-            for n in range(p.neurons)
-        ]
-        for made, values in ((ys, y), (ss, s), (es, e), (gs, g)):
-            made.append(values)
-    low, high = -(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1
-    if p.rule != "frozen":
-        for n in range(p.neurons):
-            for j in range(p.inputs + 1):
-                total = sum(
-                    gs[b][n] * [*x, min(2**p.fx, 128)][j] for b, (x, _) in enumerate(samples)
-                )
-                update = shift(total, p.fe + p.fx - p.fw + lr)
-                w[n][j] = min(max(w[n][j] - update, low), high)
-    return ys, ss, es, gs, w
+    def field(self, stream, width):
+        return sum(next(self.drawn[stream]) << i for i in range(width))
+
+    def forward(self, x):
+        """Give the inputs with their bias, and y."""
+        p, x = self.p, [*x, min(2**self.p.fx, 128)]
+        z = [sum(a * b for a, b in zip(row, x, strict=True)) for row in self.w]
+        return x, [min(max(v >> (p.fw + p.fx - p.fy), 0), 2**p.yb - 1) for v in z]
+
+    def scores(self, y):
+        return [sum(row[c] * v for row, v in zip(self.mc, y, strict=True)) for c in self.classes]
+
+    @property
+    def classes(self):
+        return range(self.p.classes)
+
+    def infer(self, x):
+        """Give y and s."""
+        y = [v * (8 - self.p.dropout) >> 3 for v in self.forward(x)[1]]
+        return y, self.scores(y)
+
+    def train(self, samples, lr):
+        """Make a step with pairs of inputs and label; give y, s, e and g of all."""
+        p, tlc = self.p, self.p.rule == "tlc"
+        ms, made = 12 if tlc else p.ms, []
+        for x, label in samples:
+            x, y = self.forward(x)
+            if p.dropout:
+                y = [0 if self.field(3, 3) < p.dropout else v for v in y]
+            s, e = self.scores(y), []
+            for c in self.classes:
+                t = 1 if c == label else -1
+                margin = max(0, 2 ** (p.fy + ms) - t * s[c])
+                e.append(-t * min(shift(margin, p.fy + ms - p.fe), 2**p.fe - 1))
+            g = [
+                shift(sum(k[c] * e[c] for c in self.classes), ms) if v > 0 else 0
+                for k, v in zip(self.mc if tlc else self.k, y, strict=True)
+            ]
+            made.append((x, y, s, e, g))
+        if p.rule != "frozen":
+            self.update(made, p.fe + p.fx - p.fw + lr)
+        if tlc:
+            for n in range(p.neurons):
+                for c in self.classes:
+                    total = sum(e[c] * y[n] for _, y, _, e, _ in made)
+                    step = shift(total, p.fe + p.fy - 12 + p.lrv)
+                    self.mc[n][c] = min(max(self.mc[n][c] - step, -(2**15)), 2**15 - 1)
+        return [[sample[i] for sample in made] for i in (1, 2, 3, 4)]
+
+    def update(self, made, k):
+        low, high = -(2 ** (self.p.wb - 1)), 2 ** (self.p.wb - 1) - 1
+        for j in range(self.p.inputs + 1):
+            r = self.field(4, k) if self.p.sr and k >= 1 else None
+            for n, row in enumerate(self.w):
+                total = sum(g[n] * x[j] for x, _, _, _, g in made)
+                step = shift(total, k) if r is None else (total + r) >> k
+                row[j] = min(max(row[j] - step, low), high)
 
 
-def check_step(net, x, labels, epoch=0):
-    """Make a step and compare all of it with the reference."""
+def shift(v, k):
+    return (v + (1 << (k - 1))) >> k if k >= 1 else v << -k
+
+
+def drawn(seed):
+    """Put out the bits of the LFSR, one after the other."""
+    a = [seed >> t & 1 for t in range(64)]
+    while True:
+        a = [*a[1:], a[0] ^ a[1] ^ a[3] ^ a[4]]
+        yield a[-1]
+
+
+def check_step(net, references, x, labels, epoch=0):
+    """Make a step, of training and of inference, and compare all of it with the references."""
     expected, inputs = [], x.tolist()
-    for layer in net.layers:
+    for reference in references:
         samples = list(zip(inputs, labels.tolist(), strict=True))
-        lr = layer.spec.lr + epoch // net.spec.lr_step
-        expected.append(reference(layer, samples, lr))
+        expected.append(reference.train(samples, reference.p.lr + epoch // net.spec.lr_step))
         inputs = expected[-1][0]
     steps = net.train(x, labels, epoch)
-    for layer, step, (y, s, e, g, w) in zip(net.layers, steps, expected, strict=True):
-        assert [a.tolist() for a in step[:4]] == [y, s, e, g]
-        assert step.prediction.tolist() == [row.index(max(row)) for row in s]
-        assert layer.W.tolist() == w
+    for layer, reference, step, made in zip(net.layers, references, steps, expected, strict=True):
+        assert [a.tolist() for a in step[:4]] == made
+        assert step.prediction.tolist() == [row.index(max(row)) for row in made[1]]
+        assert layer.W.tolist() == reference.w
+        assert layer.Mc.tolist() == reference.mc
+
+    inputs = x.tolist()
+    for reference, step in zip(references, net.infer(x), strict=True):
+        made = [reference.infer(sample) for sample in inputs]
+        inputs = [y for y, _ in made]
+        assert step.y.tolist() == inputs
+        assert step.s.tolist() == [s for _, s in made]
 
 
 def noise(net, batch, random):
@@ -99,8 +150,13 @@ def noise(net, batch, random):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 9])
-@pytest.mark.parametrize("rule", ["sym", "scfb", "random", "frozen"])
-def test_against_reference(rule, batch):
+@pytest.mark.parametrize("rule", ["sym", "scfb", "random", "frozen", "tlc"])
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [({}, {}), ({"dropout": 3}, {"dropout": 1}), ({"yb": 6}, {"yb": 3}), ({}, {"sr": True})],
+    ids=["plain", "dropout", "activation bits", "stochastic rounding"],
+)
+def test_against_reference(rule, batch, lower, upper):
     table = {
         "inputs": 6,
         "classes": 5,
@@ -108,44 +164,82 @@ def test_against_reference(rule, batch):
         "lr_step": 2,
         "epochs": 4,
         "layer": [
-            {"neurons": 7, "rule": rule, "lr": 3, "mb": 3},
-            {"neurons": 3, "rule": rule, "lr": 3, "wb": 9, "fw": 9},
+            {"neurons": 7, "rule": rule, "lr": 3, "mb": 3, **lower},
+            {"neurons": 3, "rule": rule, "lr": 3, "wb": 9, "fw": 9, **upper},
         ],
     }
-    net = Network(parse(table, "reference"))
+    if rule == "tlc":
+        table["layer"][0]["lrv"] = 5
+    net = Network(parse(table | {"batch": batch}, "reference"))
+    references = [Reference(layer) for layer in net.layers]
     random = torch.Generator().manual_seed(1)
     for step in range(10):
-        check_step(net, *noise(net, batch, random), epoch=step % 4)
+        check_step(net, references, *noise(net, batch, random), epoch=step % 4)
 
 
-@settings(deadline=None, max_examples=150, derandomize=True)
+@settings(deadline=None, max_examples=200, derandomize=True)
 @given(
     formats=st.fixed_dictionaries(
         {},
         optional={
-            key: st.integers(*FORMATS[key]) for key in ("fx", "fy", "fw", "wb", "mb", "fe", "lr")
+            key: st.integers(*FORMATS[key])
+            for key in ("fx", "fy", "yb", "fw", "wb", "mb", "fe", "lr", "ms", "dropout")
         }
-        | {"ms": st.integers(-8, 24)},
+        | {"sr": st.booleans()},
     ),
-    rule=st.sampled_from(["sym", "scfb", "random"]),
+    rule=st.sampled_from(["sym", "scfb", "random", "tlc"]),
     batch=st.sampled_from([1, 2, 9]),
     seed=st.integers(0, 1000),
 )
 def test_formats_against_reference(formats, rule, batch, seed):
     layer = {"neurons": 4, "rule": rule} | formats
+    if formats.get("sr"):
+        layer["wb"] = min(10, layer.get("wb", 10))
+    table = {"inputs": 3, "classes": 3, "seed": seed, "batch": batch, "layer": [layer]}
     try:
-        described = parse({"inputs": 3, "classes": 3, "seed": seed, "layer": [layer]}, "formats")
+        described = parse(table, "formats")
     except SpecError:
         assume(False)
         raise
     net = Network(described)
+    (model,) = net.layers
+    reference = Reference(model)
     random = torch.Generator().manual_seed(seed)
-    check_step(net, *noise(net, batch, random))
-    # The weights anywhere, their limits included.
-    limit = 1 << (described.layers[0].wb - 1)
-    w = torch.randint(-2 * limit, 2 * limit, net.layers[0].W.shape, generator=random)
-    net.layers[0].W.copy_(w.clamp(-limit, limit - 1))
-    check_step(net, *noise(net, batch, random))
+    check_step(net, [reference], *noise(net, batch, random))
+    # The weights anywhere, their limits included; and those of a classifier that is trained.
+    for weights, bits, held in ((model.W, described.layers[0].wb, "w"), (model.Mc, 16, "mc")):
+        if held == "w" or rule == "tlc":
+            limit = 1 << (bits - 1)
+            values = torch.randint(-2 * limit, 2 * limit, weights.shape, generator=random)
+            weights.copy_(values.clamp(-limit, limit - 1))
+            setattr(reference, held, weights.long().tolist())
+    check_step(net, [reference], *noise(net, batch, random))
+
+
+def test_a_trained_classifier_starts_at_the_random_one():
+    (trained,), (fixed,) = network(rule="tlc").layers, network().layers
+    assert torch.equal(trained.Mc, fixed.Mc * 2 ** (12 - fixed.spec.ms))
+
+
+def test_a_restored_network_goes_on_as_it_would_have():
+    changes = {"rule": "tlc", "dropout": 3, "sr": True, "wb": 9, "fw": 9, "lr": 3}
+    whole, random = network(**changes), torch.Generator().manual_seed(1)
+    batches = [noise(whole, 1, random) for _ in range(40)]
+    for x, labels in batches[:20]:
+        whole.train(x, labels)
+    cut = network(**changes)
+    cut.restore(copy.deepcopy(whole.state()))
+    for x, labels in batches[20:]:
+        for one, other in zip(whole.train(x, labels)[0], cut.train(x, labels)[0], strict=True):
+            assert torch.equal(one, other)
+    assert torch.equal(whole.layers[0].W, cut.layers[0].W)
+
+
+def test_streams_go_on_where_they_were():
+    stream, seed = lfsr.Stream(77), 77
+    expected = lfsr.fields(seed, 50000, 3).tolist()
+    assert [*stream.fields(7, 3), *stream.fields(40000, 3)] == expected[:40007]
+    assert lfsr.Stream(stream.state).fields(9993, 3).tolist() == expected[40007:]
 
 
 @pytest.mark.parametrize("size", [1, 40, 2047])

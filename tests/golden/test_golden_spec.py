@@ -76,6 +76,15 @@ def test_shipped(name):
         ),
         ({"layer": [{"neurons": 2, "rule": ["sym"]}]}, "layer 0: rule: must be one of sym"),
         ({"layer": [{"neurons": 2, "rule": "hebb"}]}, "layer 0: rule: must be one of sym"),
+        ({"layer": [{"neurons": 2, "sr": 1, "wb": 8}]}, "sr: must be true or false, not 1"),
+        ({"layer": [{"neurons": 2, "sr": True}]}, "sr: is for weights of at most 10 bits, not 12"),
+        ({"layer": [{"neurons": 2, "dropout": 8}]}, "layer 0: dropout: must be from 0 to 7, not 8"),
+        ({"layer": [{"neurons": 2, "yb": 9}]}, "layer 0: yb: must be from 1 to 8, not 9"),
+        ({"layer": [{"neurons": 2, "lrv": 8}]}, "lrv: is for rule = \"tlc\" only, not 'sym'"),
+        (
+            {"layer": [{"neurons": 2, "rule": "tlc", "mb": 8, "ms": 4}]},
+            "layer 0: ms: must be from 5 to 12 for mb = 8 in tlc, not 4",
+        ),
         ({"layer": [{"neurons": 2, "lanes": 0}]}, "layer 0: lanes: must be from 1 to 1024, not 0"),
         ({"layer": [{"neurons": 2, "wb": 4, "init_bits": 4}]}, "init_bits: must be at most"),
         ({"layer": [{"neurons": 2}, {"neurons": 2, "fx": 5}]}, "layer 1: fx: must be 4"),
@@ -119,6 +128,16 @@ def test_largest_magnitudes_hold():
     assert layer.g_bound == (10 * 3 * 255 + 4) >> 3
     assert layer.update_bound(7) == 7 * 255 * layer.g_bound
     assert layer.update_shift(9) == 8 + 8 - 12 + 9
+
+
+def test_largest_magnitudes_of_a_classifier_that_is_trained():
+    (layer,) = parse(TINY | {"layer": [{"neurons": 3, "rule": "tlc", "yb": 6}]}, "t").layers
+    assert (layer.scale, layer.ms) == (12, 3)
+    assert layer.s_bound == 3 * 32768 * 63
+    assert layer.feedback_bound == 10 * 32768 * 255
+    assert layer.g_bound == (10 * 32768 * 255 + 2048) >> 12
+    assert layer.classifier_update_bound(7) == 7 * 255 * 63
+    assert layer.classifier_shift == 8 + 4 - 12 + 9
 
 
 def test_find(tmp_path, monkeypatch):
