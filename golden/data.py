@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from platformdirs import user_cache_path
 
-__all__ = ["FOLDER", "Data", "DataError", "load", "order"]
+__all__ = ["FOLDER", "Data", "DataError", "held_out", "load", "order"]
 
 #: Samples of the digits set that are trained on.
 DIGITS_TRAIN = 1437
@@ -46,6 +46,15 @@ class Data(NamedTuple):
 def order(seed: int, epoch: int, n: int) -> np.ndarray:
     """Compute the order in which an epoch sees n samples: a permutation, int64 (n,)."""
     return np.random.Generator(np.random.PCG64(seed + epoch)).permutation(n)
+
+
+def held_out(data: Data) -> Data:
+    """Take the last sixth of the training samples to test on, and leave the test set alone.
+
+    So 60,000 samples become 50,000 to train on and 10,000 to choose by, as in the paper.
+    """
+    kept = len(data.train_x) - len(data.train_x) // 6
+    return Data(data.train_x[:kept], data.train_y[:kept], data.train_x[kept:], data.train_y[kept:])
 
 
 def load(name: str) -> Data:

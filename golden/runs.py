@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Many trainings at once, each of which goes on where it was when it is killed.
+
+A run leaves two files in its folder, named by a digest of all that decides its result: a checkpoint
+after each epoch, and at the end its outcome as JSON, for which the checkpoint goes. A run whose
+outcome is there is not made again.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+import torch
+from tqdm import tqdm
+
+from golden import data, spec
+from golden.model import Network
+from golden.training import Model, accuracy, steps
+
+__all__ = ["Integer", "Outcome", "Run", "perform"]
+
+#: Seconds between two reports of progress.
+PAUSE = 0.25
+#: Takes how many epochs, or what part of one, a run has come on, and the name of the run.
+Report = Callable[[tuple[float, str]], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(ABC):
+    """One training: all that decides its result. What is trained, a subclass says.
+
+    Parameters
+    ----------
+    name
+        What people call it; it decides nothing.
+    data
+        The data set.
+    held_out
+        Whether to test on samples held out of the training set (`golden.data.held_out`) and leave
+        the test set alone.
+    seed
+        All random numbers and the order of the samples follow from it.
+    batch, epochs
+        Samples of a step, and how often all samples are seen.
+    """
+
+    name: str
+    data: str
+    held_out: bool = False
+    seed: int
+    batch: int
+    epochs: int
+
+    @abstractmethod
+    def model(self) -> Model:
+        """Make what is trained, at its start."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, for JSON."""
+        values = {"kind": type(self).__name__, **asdict(self)}
+        del values["name"]
+        return values
+
+    @property
+    def digest(self) -> str:
+        """Name of the run's files: 16 hexadecimal digits that follow from the settings."""
+        text = json.dumps(self.settings, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integer(Run):
+    """The integer model, trained as its description asks; `Integer.of` takes all from there."""
+
+    network: spec.Network
+
+    @classmethod
+    def of(cls, network: spec.Network, *, name: str, held_out: bool = False) -> "Integer":
+        """Make the run of a description."""
+        if network.data is None:
+            raise spec.SpecError(f"{network.path}: data: nothing to train on; name a data set")
+        return cls(
+            name=name,
+            data=network.data,
+            held_out=held_out,
+            seed=network.seed,
+            batch=network.batch,
+            epochs=network.epochs,
+            network=network,
+        )
+
+    def model(self) -> Network:
+        """Make the integer model, at its start."""
+        return Network(self.network)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the result: not where the description lies, nor how hardware is laid out."""
+        settings = super().settings
+        del settings["network"]["path"], settings["network"]["name"]
+        for layer in settings["network"]["layers"]:
+            del layer["lanes"]
+        return settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    curve
+        Accuracy on the test set, or what was held out, after each epoch: a list with a share for
+        each layer that predicts.
+    train
+        Accuracy on the samples trained on, at the end.
+    seconds
+        It took.
+    """
+
+    settings: dict[str, Any]
+    curve: list[list[float]]
+    train: list[float]
+    seconds: float
+
+    @property
+    def test(self) -> list[float]:
+        """Accuracy at the end."""
+        return self.curve[-1]
+
+
+def perform(
+    runs: Sequence[Run], folder: Path, *, jobs: int = 1, bar: bool | None = None
+) -> list[Outcome]:
+    """Make runs, `jobs` of them at once, one thread each; give their outcomes in their order.
+
+    A single job works in this process, with all its threads. Outcomes are JSON in `folder`; those
+    that are there already are read.
+
+    Parameters
+    ----------
+    runs
+        Two of the same settings are made once.
+    folder
+        Of checkpoints and outcomes; it is made where it is missing.
+    jobs
+        Runs at a time.
+    bar
+        Whether to show progress; None shows it on a terminal.
+
+    Raises
+    ------
+    DataError
+        If the data set is missing or damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = {run.digest: run for run in runs if not _outcome_file(run, folder).is_file()}
+    total = sum(run.epochs for run in missing.values())
+    shown = {True: False, False: True, None: None}[bar]
+    form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
+    with tqdm(total=total, bar_format=form, disable=shown, leave=False) as progress:
+
+        def report(event: tuple[float, str]):
+            progress.set_postfix_str(event[1], refresh=False)
+            progress.update(event[0])
+
+        if jobs == 1:
+            for run in missing.values():
+                _perform(run, folder, report)
+        elif missing:
+            _share(list(missing.values()), folder, jobs, report)
+    return [_read(_outcome_file(run, folder)) for run in runs]
+
+
+def _share(runs: list[Run], folder: Path, jobs: int, report: Report):
+    """Make runs in `jobs` processes of their own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        events = manager.Queue()
+
+        def listen():
+            while (event := events.get()) is not None:
+                report(event)
+
+        listener = Thread(target=listen, daemon=True)
+        listener.start()
+        workers = ProcessPoolExecutor(min(jobs, len(runs)), context, torch.set_num_threads, (1,))
+        try:
+            for future in [workers.submit(_perform, run, folder, events.put) for run in runs]:
+                future.result()
+        finally:
+            workers.shutdown(cancel_futures=True)
+            events.put(None)
+            listener.join()
+
+
+def _perform(run: Run, folder: Path, report: Report):
+    """Make a run from its checkpoint on, if there is one, and write its outcome."""
+    checkpoint, model = folder / f"{run.digest}.pt", run.model()
+    samples = data.load(run.data)
+    if run.held_out:
+        samples = data.held_out(samples)
+    curve, seconds = [], 0.0
+    if checkpoint.is_file():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.restore(saved["model"])
+        curve, seconds = saved["curve"], saved["seconds"]
+        report((len(curve), run.name))
+
+    for epoch in range(len(curve), run.epochs):
+        begin = time.perf_counter()
+        for share in _parts(model, samples, run, epoch):
+            report((share, run.name))
+        curve.append(accuracy(model, samples.test_x, samples.test_y))
+        seconds += time.perf_counter() - begin
+        saved = {"model": model.state(), "curve": curve, "seconds": seconds}
+        with _replace(checkpoint) as file:
+            torch.save(saved, file)
+
+    train = accuracy(model, samples.train_x, samples.train_y)
+    outcome = Outcome(run.settings, curve, train, round(seconds, 1))
+    with _replace(_outcome_file(run, folder)) as file:
+        file.write(json.dumps({"name": run.name, **asdict(outcome)}, indent=1).encode())
+    checkpoint.unlink(missing_ok=True)
+
+
+def _parts(model: Model, samples: data.Data, run: Run, epoch: int) -> Iterator[float]:
+    """Train an epoch; every now and then give what share of it has been made since."""
+    seen, total, last = 0, len(samples.train_x) // run.batch * run.batch, time.perf_counter()
+    for count in steps(model, samples, epoch, seed=run.seed, batch=run.batch):
+        seen += count
+        if time.perf_counter() > last + PAUSE:
+            yield seen / total
+            seen, last = 0, time.perf_counter()
+    yield seen / total
+
+
+def _outcome_file(run: Run, folder: Path) -> Path:
+    return folder / f"{run.digest}.json"
+
+
+def _read(file: Path) -> Outcome:
+    values = json.loads(file.read_text())
+    del values["name"]
+    return Outcome(**values)
+
+
+@contextmanager
+def _replace(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file so that others see all of it, or what was there before."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as part:
+        try:
+            yield part
+        except BaseException:
+            os.unlink(part.name)
+            raise
+    os.replace(part.name, path)
