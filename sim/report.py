@@ -8,10 +8,10 @@ from html import escape
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from golden.exhibit import COLOURS, drawing
 from hw.ports import COUNTERS
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["render"]
 
-#: One colour per layer, told apart by colour-blind readers as well (Okabe and Ito).
-LAYERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 #: What a clock can be spent on: counter, words, colour.
 CLOCKS = (
     ("busy", "multiplying", "#2a9d6f"),
@@ -99,19 +97,6 @@ $weights
 </main></body>
 </html>
 """)
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8d99a6",
-    "axes.labelcolor": "#3d4852",
-    "xtick.color": "#3d4852",
-    "ytick.color": "#3d4852",
-    "svg.fonttype": "none",
-    # Same input, same file.
-    "svg.hashsalt": "lel",
-}
 
 
 def _svg(figure: Figure) -> str:
@@ -131,7 +116,7 @@ def _accuracy(outcome: "Outcome") -> str:
     shares = np.add.reduceat(correct, edges, axis=0, dtype=float)
     counts = np.diff(np.append(edges, len(correct)))
     for i, share in enumerate(shares.T):
-        colour = LAYERS[i % len(LAYERS)]
+        colour = COLOURS[i % len(COLOURS)]
         axes.plot(
             edges + counts / 2,
             100 * share / counts,
@@ -228,7 +213,7 @@ def _network(outcome: "Outcome", accuracy: Sequence[float | None]) -> str:
     for layer, share in zip(spec.layers, accuracy, strict=True):
         boxes.append('<div class="arrow">→</div>')
         boxes.append(
-            f'<div class="layer" style="border-color:{LAYERS[layer.index % len(LAYERS)]}">'
+            f'<div class="layer" style="border-color:{COLOURS[layer.index % len(COLOURS)]}">'
             f"<b>layer {layer.index}</b>{layer.neurons} neurons<br>{layer.lanes} lanes, "
             f"{escape(layer.rule)}<small>test {_percent(share)}</small></div>"
         )
@@ -262,7 +247,7 @@ def render(outcome: "Outcome", result: Mapping[str, Any]) -> str:
             "activation, score, error, local error and prediction of every sample and layer, and "
             "every weight.",
         )
-    with mpl.rc_context(STYLE):
+    with drawing():
         curve = _accuracy(outcome) if outcome.training and outcome.epochs else ""
         clocks = _clocks(outcome.counters) if outcome.counters else ""
         weights = _weights(outcome.weights[0])

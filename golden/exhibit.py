@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tables and figures as files: JSON for programs, Markdown and pictures for people."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "Exhibit", "drawing", "table"]
+
+#: Told apart by colour-blind readers as well (Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8d99a6",
+    "axes.labelcolor": "#3d4852",
+    "xtick.color": "#3d4852",
+    "ytick.color": "#3d4852",
+    "svg.fonttype": "none",
+    # Same input, same file.
+    "svg.hashsalt": "lel",
+}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Let all figures that are drawn or saved within have the same style."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown; all columns but the first are right-aligned.
+
+    >>> print(table(["what", "n"], [["a", "1"], ["b", "20"]]))
+    | what | n |
+    |---|--:|
+    | a | 1 |
+    | b | 20 |
+    """
+    marks = ["---", *["--:"] * (len(head) - 1)]
+    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(marks)}|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One piece of evidence.
+
+    Parameters
+    ----------
+    name
+        Of its files.
+    data
+        All numbers, for JSON.
+    text
+        Markdown, without a picture.
+    figures
+        Pictures by name, drawn within `drawing`.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    text: str
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write NAME.json, NAME.md and, for each figure, its .svg and .png; give their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / f"{self.name}.json", folder / f"{self.name}.md"]
+        written[0].write_text(json.dumps(self.data, indent=1) + "\n")
+        pictures = [f"![{name}]({name}.svg)" for name in self.figures]
+        written[1].write_text("\n\n".join([self.text, *pictures]) + "\n")
+        with drawing():
+            for name, figure in self.figures.items():
+                written += [folder / f"{name}.svg", folder / f"{name}.png"]
+                figure.savefig(written[-2], bbox_inches="tight", metadata={"Date": None})
+                figure.savefig(written[-1], bbox_inches="tight", dpi=150)
+        return written
