@@ -10,8 +10,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from golden import bench, spec, training
-from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
+from golden import bench, runs, spec, sweep, training
+from golden.cli import (
+    CONFIG_HELP,
+    UsageError,
+    add_run_options,
+    at_least,
+    carry_out,
+    data_of,
+    show,
+)
 from golden.data import Data
 from golden.model import Network
 
@@ -22,6 +30,7 @@ examples:
   python -m golden train my.toml --epochs 3 --seed 7
   python -m golden train mnist --samples 5000 2>/dev/null | tail -1
   python -m golden bench                          beside the same network in floats
+  python -m golden sweep                          which formats and sizes a network needs
 
 data: the digits come with scikit-learn; MNIST is read from mnist/ in the folder that LEL_DATA
 names, else from the user's cache folder, into which it is fetched
@@ -35,6 +44,20 @@ terminal."""
 BENCH_HELP = """\
 Measure how fast the integer model trains, and how fast the same network does in PyTorch's float32
 with autograd. They take turns on the same samples."""
+SWEEP_HELP = """\
+Train a network many times, with one thing varied at a time: its formats, its size, or whatever
+else a study names. Accuracy, on samples held out of the training set, goes to the standard output
+as tables in Markdown, and to NAME.md, NAME.json, NAME.svg and NAME.png in the folder OUT. Runs that
+were made are kept there; a study that was killed goes on where it was."""
+SWEEP_EPILOG = """\
+examples:
+  python -m golden sweep                          formats and sizes on MNIST: half an hour
+  python -m golden sweep --quick                  the same, an epoch and a run each: minutes
+  python -m golden sweep my-study.toml --seeds 4
+  python -m golden sweep formats >formats.md
+
+configs/studies/formats.toml explains what a study may hold.
+"""
 
 #: Products of a layer and batch from which on it pays to share them out among threads.
 SHARED_WORK = 2_000_000
@@ -86,6 +109,22 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", type=at_least(1), default=20, metavar="N", help="steps a round (%(default)s)"
     )
     compare.set_defaults(run=_bench)
+
+    study = commands.add_parser(
+        "sweep",
+        help="vary formats and sizes, compare accuracy",
+        description=SWEEP_HELP,
+        epilog=SWEEP_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    study.add_argument(
+        "study",
+        nargs="?",
+        default="formats",
+        help="name of a study in configs/studies/, or path of a .toml file (%(default)s)",
+    )
+    add_run_options(study, Path("build") / "sweep")
+    study.set_defaults(run=_sweep)
     return parser
 
 
@@ -146,6 +185,17 @@ def _bench(arguments: argparse.Namespace) -> int:
     ):
         print(f"  {name:20}{1e3 * median:9.3f} ms/step{steps * median:9.1f} s/epoch")
     print(f"  {'ratio':20}{np.median(seconds[:, 0] / seconds[:, 1]):9.2f}")
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    quick = {"epochs": 1, "seeds": 1} if arguments.quick else {}
+    given = {key: getattr(arguments, key) for key in ("epochs", "seeds")}
+    asked = quick | {key: value for key, value in given.items() if value is not None}
+    study = sweep.load(spec.find(arguments.study, sweep.STUDIES, "study"), **asked)
+    folder = arguments.out
+    outcomes = runs.perform(sweep.runs(study), folder / "runs", jobs=arguments.jobs)
+    show(sweep.exhibit(study, outcomes), folder)
     return 0
 
 

@@ -2,14 +2,19 @@
 """What all command lines share: their arguments, and one line and a status for each error."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from golden.data import Data, DataError
 from golden.data import load as load_data
+from golden.exhibit import Exhibit
 from golden.spec import Network, SpecError
 
-__all__ = ["CONFIG_HELP", "UsageError", "at_least", "carry_out", "data_of"]
+__all__ = [
+    *("CONFIG_HELP", "UsageError", "add_run_options", "at_least", "carry_out", "data_of", "show"),
+]
 
 #: What a description may be given as.
 CONFIG_HELP = "name of a description in configs/, or path of a .toml file"
@@ -34,6 +39,30 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def add_run_options(parser: argparse.ArgumentParser, out: Path):
+    """Let a command that makes many runs take how many, how long, at once, and where to."""
+    parser.add_argument(
+        "--quick", action="store_true", help="few epochs and one run each: a look, no evidence"
+    )
+    parser.add_argument("--epochs", type=at_least(1), metavar="N", help="epochs of a run")
+    parser.add_argument("--seeds", type=at_least(1), metavar="N", help="runs of each kind")
+    parser.add_argument(
+        "--jobs",
+        type=at_least(1),
+        default=os.cpu_count(),
+        metavar="N",
+        help="runs at a time, a thread each (as many as there are processors: %(default)s)",
+    )
+    parser.add_argument("--out", type=Path, default=out, help="folder to write to (%(default)s)")
+
+
+def show(exhibit: Exhibit, folder: Path):
+    """Print the text of an exhibit, write its files, and name them on the standard error."""
+    print(exhibit.text, flush=True)
+    for file in exhibit.write(folder):
+        print(file, file=sys.stderr)
 
 
 def data_of(network: Network) -> Data:

@@ -7,8 +7,12 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["CONFIGS", "Layer", "Network", "SpecError", "find", "load", "parse", "splitmix64"]
+__all__ = [
+    *("CONFIGS", "Layer", "Network", "SpecError", "Table"),
+    *("find", "load", "parse", "read", "splitmix64"),
+]
 
 #: Where descriptions live that are named without a path.
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -187,8 +191,8 @@ class Network:
         return (self.epochs - 1) // self.lr_step
 
 
-class _Table:
-    """Checked access to one table of the description."""
+class Table:
+    """Checked access to one table of a TOML file; `where` in the file `path` names it."""
 
     def __init__(self, table: dict, path: str, where: str, known: tuple[str, ...]):
         self.table, self.path, self.where = table, path, where
@@ -224,8 +228,10 @@ class _Table:
         return value
 
 
-def find(config: str) -> Path:
+def find(config: str, folder: Path = CONFIGS, what: str = "description") -> Path:
     """Find the description at the path `config` (ends in .toml), or of that name in configs/.
+
+    Other files in TOML are found just so, in another folder; `what` they are goes into messages.
 
     Raises
     ------
@@ -234,11 +240,11 @@ def find(config: str) -> Path:
     """
     path = Path(config)
     if path.suffix != ".toml":
-        path = CONFIGS / f"{config}.toml"
+        path = folder / f"{config}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
         raise SpecError(
-            f"there is no description {config!r}: give the path of a .toml file, or one of {known}"
+            f"there is no {what} {config!r}: give the path of a .toml file, or one of {known}"
         )
     return path
 
@@ -251,15 +257,25 @@ def load(path: str | Path, **overrides: int) -> Network:
     SpecError
         If the file cannot be read or the description is not valid.
     """
+    return parse(read(path) | overrides, str(path))
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read or is not TOML.
+    """
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}; give a .toml file") from None
     except UnicodeDecodeError:
         raise SpecError(f"{path}: is not a text in UTF-8; give a .toml file") from None
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: is not TOML: {error}") from None
-    return parse(table | overrides, str(path))
 
 
 def parse(table: dict, path: str) -> Network:
@@ -270,7 +286,7 @@ def parse(table: dict, path: str) -> Network:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
-    top = _Table(table, path, "", NETWORK_KEYS)
+    top = Table(table, path, "", NETWORK_KEYS)
     source = top.choice("data", tuple(DATA_INPUTS), None)
     if source is None and "inputs" not in table:
         raise top.error("data", f"is missing; give one of {', '.join(DATA_INPUTS)}, or inputs")
@@ -298,7 +314,7 @@ def parse(table: dict, path: str) -> Network:
     for index, entry in enumerate(tables):
         if not isinstance(entry, dict):
             raise top.error("layer", "must be tables; write [[layer]]")
-        keys = _Table(entry, path, f"layer {index}: ", LAYER_KEYS)
+        keys = Table(entry, path, f"layer {index}: ", LAYER_KEYS)
         layers.append(_layer(keys, layers, inputs, classes, seed, batch))
     network = Network(
         name=name,
@@ -321,7 +337,7 @@ def parse(table: dict, path: str) -> Network:
 
 
 def _layer(
-    table: _Table, below: list[Layer], inputs: int, classes: int, seed: int, batch: int
+    table: Table, below: list[Layer], inputs: int, classes: int, seed: int, batch: int
 ) -> Layer:
     """Read and check the layer on top of those `below`."""
 
