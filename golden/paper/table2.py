@@ -1,0 +1,503 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Table 2 and Figure 3 of the paper: MNIST in floats and in integers, beside what it reports."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from golden import runs, spec
+from golden.exhibit import COLOURS, Exhibit, drawing, table
+from golden.paper.rules import CLASSES, LOCAL_RULES, Float
+from golden.runs import Outcome, Run
+
+__all__ = [
+    "CONTROL",
+    "FIGURE3",
+    "LINE",
+    "ROWS",
+    "Result",
+    "Row",
+    "Value",
+    "figure3",
+    "measure",
+    "reached",
+    "runs_of",
+    "table2",
+]
+
+LAYERS = 3
+#: Percent by which a test accuracy may be below the paper's and still reach it: the difference of
+#: two networks of the same skill, as 10,000 samples show 98.5 % with a standard error of 0.12.
+TOLERANCE = 0.2
+#: Percent up to which an accuracy is near chance: twice what it is.
+NEAR_CHANCE = 20.0
+BATCH = 100
+DROPOUT = 0.5
+#: Samples of a step of the integer model.
+INTEGER_BATCH = 32
+#: Eighths of the neurons that the integer model drops where a row has dropout.
+INTEGER_DROPOUT = 2
+NONE = "–"
+
+
+class Value(NamedTuple):
+    """Mean and standard deviation over some runs, in percent; of a single run there is only one."""
+
+    mean: float
+    deviation: float | None = None
+
+    @classmethod
+    def of(cls, shares: Sequence[float]) -> "Value":
+        """Take a share from each run.
+
+        >>> Value.of([0.98, 0.99, 1.0])
+        Value(mean=99.0, deviation=1.0)
+        >>> Value.of([0.5])
+        Value(mean=50.0, deviation=None)
+        """
+        percent = [100 * share for share in shares]
+        spread = round(stdev(percent), 4) if len(percent) > 1 else None
+        return cls(round(mean(percent), 4), spread)
+
+    def text(self, digits: int = 2) -> str:
+        """Write it as the paper does.
+
+        >>> Value(97.8, 0.03).text(1), Value(98.0).text()
+        ('97.8 ± 0.03', '98.00')
+        """
+        spread = "" if self.deviation is None else f" ± {self.deviation:.2f}"
+        return f"{self.mean:.{digits}f}{spread}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of Table 2.
+
+    Parameters
+    ----------
+    name
+        As in the paper.
+    settings
+        Of `Float`: rule, init, dropout, batch_norm.
+    train, test
+        The paper's values of each layer that predicts; none where it gives no numbers.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    train: tuple[Value, ...] = ()
+    test: tuple[Value, ...] = ()
+
+    @property
+    def layers(self) -> range:
+        """Numbers, from 1 as in the paper, of the layers that predict."""
+        return range(1 if self.settings["rule"] in LOCAL_RULES else LAYERS, LAYERS + 1)
+
+    def float(self, *, data: str, seed: int, epochs: int, neurons: int) -> Float:
+        """Make the run in floats."""
+        return Float(
+            name=f"{self.name}, seed {seed}",
+            data=data,
+            seed=seed,
+            batch=BATCH,
+            epochs=epochs,
+            neurons=(neurons,) * LAYERS,
+            **self.settings,
+        )
+
+    def integer(self, *, data: str, seed: int, epochs: int, neurons: int) -> runs.Integer | None:
+        """Make the run of the integer counterpart, if there is one.
+
+        Only local errors are in the contract, and of classifiers only uniform odd integers.
+        """
+        rule = self.settings["rule"]
+        if rule not in LOCAL_RULES or self.settings.get("init") == "gaussian":
+            return None
+        layer = {"neurons": neurons, "rule": rule, "lr": 7 if rule == "scfb" else 6}
+        if self.settings.get("dropout"):
+            layer["dropout"] = INTEGER_DROPOUT
+        network = {
+            "name": f"paper-{rule}",
+            "data": data,
+            "classes": CLASSES,
+            "seed": seed,
+            "batch": INTEGER_BATCH,
+            "epochs": epochs,
+            "lr_step": math.ceil(epochs / 4),
+            "layer": [layer] * LAYERS,
+        }
+        return runs.Integer.of(
+            spec.parse(network, self.name), name=f"{self.name} in integers, seed {seed}"
+        )
+
+
+def _values(*pairs: tuple[float, float]) -> tuple[Value, ...]:
+    return tuple(Value(*pair) for pair in pairs)
+
+
+#: Table 2 of the paper: mean and standard deviation of 4 runs of 100 epochs.
+ROWS = (
+    Row(
+        "LEL(SYM)",
+        {"rule": "sym"},
+        train=_values((99.8, 0.00), (100.0, 0.00), (100.0, 0.00)),
+        test=_values((97.8, 0.03), (98.2, 0.07), (98.2, 0.05)),
+    ),
+    Row(
+        "LEL(SYM) + DO",
+        {"rule": "sym", "dropout": DROPOUT},
+        train=_values((99.1, 0.01), (99.6, 0.01), (99.7, 0.02)),
+        test=_values((97.9, 0.03), (98.5, 0.04), (98.6, 0.05)),
+    ),
+    Row(
+        "LEL(SYM) + DO/GI",
+        {"rule": "sym", "dropout": DROPOUT, "init": "gaussian"},
+        train=_values((99.0, 0.02), (99.6, 0.02), (99.6, 0.02)),
+        test=_values((98.0, 0.06), (98.5, 0.05), (98.6, 0.05)),
+    ),
+    Row(
+        "LEL(SCFB) + DO",
+        {"rule": "scfb", "dropout": DROPOUT},
+        train=_values((98.8, 0.03), (99.5, 0.02), (99.5, 0.02)),
+        test=_values((97.8, 0.05), (98.5, 0.04), (98.5, 0.02)),
+    ),
+    Row(
+        "LEL(TLC) + DO",
+        {"rule": "tlc", "dropout": DROPOUT},
+        train=_values((100.0, 0.00), (100.0, 0.00), (100.0, 0.00)),
+        test=_values((98.5, 0.05), (98.7, 0.04), (98.7, 0.03)),
+    ),
+    Row(
+        "LEL(TLC)",
+        {"rule": "tlc"},
+        train=_values((100.0, 0.00), (100.0, 0.00), (100.0, 0.00)),
+        test=_values((98.2, 0.06), (98.4, 0.04), (98.4, 0.03)),
+    ),
+    Row(
+        "FA + DO",
+        {"rule": "fa", "dropout": DROPOUT, "batch_norm": True},
+        train=_values((99.4, 0.04)),
+        test=_values((98.5, 0.05)),
+    ),
+    Row("BP", {"rule": "bp"}, train=_values((100.0, 0.0)), test=_values((98.8, 0.04))),
+    Row(
+        "BP + DO",
+        {"rule": "bp", "dropout": DROPOUT},
+        train=_values((99.9, 0.01)),
+        test=_values((98.9, 0.01)),
+    ),
+)
+#: The negative control: the text says that it "failed to learn", without numbers.
+CONTROL = Row("LEL(random K)", {"rule": "random"})
+_BY_NAME = {row.name: row for row in ROWS}
+#: The bars of Figure 3, and its line.
+FIGURE3 = tuple(
+    _BY_NAME[name]
+    for name in ("LEL(SYM)", "LEL(SYM) + DO", "LEL(SCFB) + DO", "LEL(TLC) + DO", "FA + DO")
+)
+LINE = _BY_NAME["BP"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row and what its runs came to; `integers` is empty if it has no integer counterpart."""
+
+    row: Row
+    floats: list[Outcome]
+    integers: list[Outcome]
+
+
+def runs_of(
+    rows: Iterable[Row],
+    *,
+    epochs: int,
+    seeds: int,
+    integers: bool = True,
+    data: str = "mnist",
+    neurons: int = 1000,
+) -> dict[str, list[Run]]:
+    """Make the runs of rows with the seeds 1, 2, ...; in floats, and perhaps in integers.
+
+    Returns
+    -------
+    dict
+        For each row's name its runs: all seeds in floats, then all in integers.
+    """
+    made: dict[str, list[Run]] = {}
+    for row in rows:
+        kinds = (row.float, row.integer) if integers else (row.float,)
+        every = [
+            kind(data=data, seed=seed, epochs=epochs, neurons=neurons)
+            for kind in kinds
+            for seed in range(1, seeds + 1)
+        ]
+        made[row.name] = [run for run in every if run is not None]
+    return made
+
+
+def measure(
+    rows: Sequence[Row],
+    folder: Path,
+    *,
+    epochs: int,
+    seeds: int,
+    jobs: int = 1,
+    integers: bool = True,
+    bar: bool | None = None,
+    **others: Any,
+) -> list[Result]:
+    """Make all runs of rows; arguments are those of `runs_of` and of `golden.runs.perform`."""
+    made = runs_of(rows, epochs=epochs, seeds=seeds, integers=integers, **others)
+    # One seed of every row after the other, so that there is something of each soon.
+    every = sorted(chain(*made.values()), key=lambda run: run.seed)
+    outcomes = dict(
+        zip(
+            (run.digest for run in every),
+            runs.perform(every, folder, jobs=jobs, bar=bar),
+            strict=True,
+        )
+    )
+    results = []
+    for row in rows:
+        of_row = [outcomes[run.digest] for run in made[row.name]]
+        results.append(Result(row, of_row[:seeds], of_row[seeds:]))
+    return results
+
+
+def reached(row: Row, test: Sequence[Value]) -> list[bool]:
+    """Judge for each layer whether a mean test accuracy reaches the paper's.
+
+    It does if it is above the paper's mean, or at most `TOLERANCE` percent below. Of the negative
+    control the paper says "near-chance level": it is reached by at most `NEAR_CHANCE` percent.
+    """
+    if not row.test:
+        return [ours.mean <= NEAR_CHANCE for ours in test]
+    return [
+        # The paper gives one digit: what differs by less than a hundredth of it is no difference.
+        ours.mean - theirs.mean >= -TOLERANCE - 1e-3
+        for ours, theirs in zip(test, row.test, strict=True)
+    ]
+
+
+def _per_layer(accuracies: Sequence[Sequence[float]]) -> list[Value]:
+    """Take the accuracies of some runs, each a share for each layer; give a value per layer."""
+    return [Value.of(shares) for shares in zip(*accuracies, strict=True)]
+
+
+def _summary(row: Row, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Sum up the runs of a row in floats, or in integers."""
+    test = _per_layer([outcome.test for outcome in outcomes])
+    return {
+        "test": test,
+        "train": _per_layer([outcome.train for outcome in outcomes]),
+        "reached": reached(row, test) if outcomes else [],
+        "curves": [outcome.curve for outcome in outcomes],
+    }
+
+
+def _comparison(results: Sequence[Result], kinds: Sequence[str]) -> tuple[list[dict], str]:
+    """Set results beside the paper: as data, and as a table in Markdown."""
+    data, lines = [], []
+    for result in results:
+        row = result.row
+        sums = {"float": _summary(row, result.floats), "integer": _summary(row, result.integers)}
+        paper = {"test": row.test, "train": row.train}
+        for k, layer in enumerate(row.layers):
+            cells = [row.name if k == 0 else "", str(layer)]
+            for part in ("test", "train"):
+                cells.append(paper[part][k].text(1) if paper[part] else NONE)
+                cells += [
+                    sums[kind][part][k].text() if sums[kind][part] else NONE for kind in kinds
+                ]
+            cells += [
+                {True: "yes", False: "**no**"}[sums[kind]["reached"][k]]
+                if sums[kind]["reached"]
+                else NONE
+                for kind in kinds
+            ]
+            lines.append(cells)
+        data.append({"name": row.name, "layers": list(row.layers), "paper": _plain(paper)})
+        data[-1] |= {kind: _plain(sums[kind]) for kind in kinds if sums[kind]["test"]}
+    head = ["method", "layer"]
+    for part in ("test", "train"):
+        head += [f"{part}: {kind}" for kind in ("paper", *kinds)]
+    head += [f"{kind} reaches" for kind in kinds]
+    return data, table(head, lines)
+
+
+def _plain(sums: Mapping[str, Any]) -> dict[str, Any]:
+    """Write values as dictionaries, for JSON."""
+    return {
+        key: [value._asdict() if isinstance(value, Value) else value for value in values]
+        for key, values in sums.items()
+    }
+
+
+def table2(results: Sequence[Result]) -> Exhibit:
+    """Show all results beside Table 2; `reached` says what is called reached."""
+    first = results[0].floats
+    epochs, count = len(first[0].curve), len(first)
+    data, lines = _comparison(results, ("float", "integer"))
+    text = f"""\
+**Table 2: accuracy on MNIST in percent**, of three layers of 1000 neurons, after
+{_many(epochs, "epoch")}, mean ± standard deviation over {_many(count, "run")} (the paper:
+100 epochs, 4 runs). *float* is the paper's method in float32, *integer* this project's integer
+model, with the arithmetic of its hardware.
+
+{lines}
+
+- A test accuracy reaches the paper's if it is above the paper's mean, or at most {TOLERANCE} below.
+  Of {CONTROL.name} the paper says that it stays near chance, without numbers; here that is up to
+  {NEAR_CHANCE:.0f} %.
+- Dropout (DO) drops {DROPOUT:.0%} of each layer's neurons in floats, {INTEGER_DROPOUT / 8:.0%} in
+  integers. The paper does not give its rate.
+- LEL(SYM) + DO/GI has no integer counterpart: classifier weights of the hardware are uniform odd
+  integers. Feedback alignment (FA) and backpropagation (BP) have none either: they need a backward
+  pass. FA has batch normalisation, as section 3.1 says.
+- Rates fall after every quarter of the epochs: by 5 in floats, by 2 in integers. Batches are of
+  {BATCH} samples in floats, of {INTEGER_BATCH} in integers."""
+    with drawing():
+        figures = {"table2-curves": _curves(results)}
+    numbers = {"epochs": epochs, "runs": count, "tolerance": TOLERANCE, "rows": data}
+    return Exhibit("table2", numbers, text, figures)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _curves(results: Sequence[Result]) -> Figure:
+    """Draw the test accuracy over the epochs: three panels side by side, one for each layer."""
+    panels = [(result, k, layer) for result in results for k, layer in enumerate(result.row.layers)]
+    height = math.ceil(len(panels) / LAYERS)
+    figure = Figure(figsize=(9, 0.9 + 1.35 * height), layout="constrained")
+    axes = list(figure.subplots(height, LAYERS, sharex=True, squeeze=False).flat)
+    lowest = min(
+        (outcome.test[k] for result, k, _ in panels if result.row.test
+         for outcome in (*result.floats, *result.integers)),
+        default=1.0,
+    )  # fmt: skip
+    bottom = min(96.8, math.floor(100 * lowest))
+    handles = {}
+    for axis, (result, k, layer) in zip(axes, panels, strict=False):
+        for name, colour, outcomes in (
+            ("float", COLOURS[0], result.floats),
+            ("integer", COLOURS[1], result.integers),
+        ):
+            if outcomes:
+                handles[name] = _curve(axis, k, outcomes, colour)
+        if not result.row.test:
+            axis.set_ylim(0, 100)
+            handles["chance"] = axis.axhline(100 / CLASSES, color="black", lw=0.9, ls=":")
+        else:
+            value = result.row.test[k]
+            handles["paper"] = axis.axhline(value.mean, color="black", lw=0.9, ls="--")
+            spread = value.deviation or 0
+            axis.axhspan(value.mean - spread, value.mean + spread, color="black", alpha=0.18, lw=0)
+            axis.set_ylim(bottom, 99.2)
+        axis.set_title(f"{result.row.name}, layer {layer}", fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("test accuracy in percent", fontsize=9)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper center",
+        ncols=len(handles),
+        frameon=False,
+    )
+    return figure
+
+
+def _curve(axis: Axes, k: int, outcomes: Sequence[Outcome], colour: str) -> Any:
+    """Draw the mean of some runs' curves for their k-th layer, and a band of all; give the line."""
+    curves = 100 * np.array([outcome.curve for outcome in outcomes])[:, :, k]
+    epochs = np.arange(1, curves.shape[1] + 1)
+    axis.fill_between(epochs, curves.min(0), curves.max(0), color=colour, alpha=0.25, lw=0)
+    # So that a single epoch is seen too.
+    marker = "o" if len(epochs) < 3 else ""
+    (line,) = axis.plot(epochs, curves.mean(0), color=colour, lw=1.3, marker=marker, markersize=3)
+    return line
+
+
+def figure3(results: Sequence[Result]) -> Exhibit:
+    """Show results like Figure 3: a bar for each layer of each method, a line for BP."""
+    first = results[0].floats
+    epochs, count = len(first[0].curve), len(first)
+    data, lines = _comparison(results, ("float",))
+    text = f"""\
+**Figure 3: training and test accuracy on MNIST** of the paper's methods in float32, after
+{_many(epochs, "epoch")}, mean over {_many(count, "run")} (the paper: 100 epochs, 4 runs).
+Coloured bars are the accuracy on the test set, black bars above them that on the training set, the
+red line is the test accuracy of backpropagation (BP); the paper's values are the white marks and
+the broken line.
+
+{lines}"""
+    with drawing():
+        figures = {"figure3": _bars(results)}
+    return Exhibit("figure3", {"epochs": epochs, "runs": count, "rows": data}, text, figures)
+
+
+def _bars(results: Sequence[Result]) -> Figure:
+    """Draw the bars of all rows but `LINE`, which becomes a line."""
+    bars = [result for result in results if result.row != LINE]
+    lines = [result for result in results if result.row == LINE]
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    axis = figure.subplots()
+    # In the order of the legend.
+    names = [f"layer {layer}" for layer in range(1, LAYERS + 1)]
+    handles: dict[str, Any] = dict.fromkeys([*names, "training set"])
+    ticks, lowest = [], 97.5
+    for place, result in enumerate(bars):
+        sums, row = _summary(result.row, result.floats), result.row
+        for k, layer in enumerate(row.layers):
+            x = place + 0.27 * (layer - 2 if len(row.layers) > 1 else 0)
+            test, train = sums["test"][k].mean, sums["train"][k].mean
+            lowest = min(lowest, test, train)
+            handles[f"layer {layer}"] = axis.bar(x, test, 0.23, color=COLOURS[layer - 1])
+            handles["training set"] = axis.bar(x, max(0, train - test), 0.23, test, color="black")
+            for part, value, marker in (
+                ("test", row.test[k], "D"),
+                ("training", row.train[k], "o"),
+            ):
+                handles[f"paper: {part} set"] = axis.scatter(
+                    x,
+                    value.mean,
+                    marker=marker,
+                    color="white",
+                    edgecolors="black",
+                    s=30,
+                    zorder=3,
+                    clip_on=False,
+                )
+        ticks.append(row.name.replace(" + ", "\n+ "))
+    for result in lines:
+        (ours,) = _summary(result.row, result.floats)["test"]
+        handles["BP: test set"] = axis.axhline(ours.mean, color="#d62728", lw=1.4)
+        handles["paper: BP"] = axis.axhline(
+            result.row.test[0].mean, color="#d62728", lw=1.2, ls=(0, (4, 3))
+        )
+    axis.set_ylim(math.floor(2 * lowest - 0.5) / 2, 100.2)
+    axis.set_xticks(range(len(ticks)), ticks)
+    axis.tick_params(axis="x", length=0)
+    axis.set_ylabel("accuracy in percent")
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper center",
+        ncols=4,
+        frameon=False,
+    )
+    return figure
