@@ -17,14 +17,17 @@ SEEDS ?= 1
 option = $(if $(2),--$(1) $(2))
 
 .DEFAULT_GOAL := help
-.PHONY: help sim train test lint bench bench-sim bench-golden estimate verilog bitstream program \
-        clean
+.PHONY: help sim train paper sweep test lint bench bench-sim bench-golden estimate verilog \
+        bitstream program clean
 
 help:
 	@echo "make sim           train in RTL beside the golden model, and compare every bit"
 	@echo "                   CONFIG=digits|mnist|FILE.toml SAMPLES=n EPOCHS=n TEST=n WAVES=1"
 	@echo "make test          check style and types, run the tests"
 	@echo "make train         train the golden model alone            CONFIG= EPOCHS="
+	@echo "make paper         the paper's tables and figures, ours beside it"
+	@echo "                   EXHIBIT=all|table1|table2|figure3|figure6 EPOCHS= RUNS=n QUICK=1"
+	@echo "make sweep         which formats and sizes a network needs  STUDY= EPOCHS= RUNS=n QUICK=1"
 	@echo "make bench         how well the hardware uses its clocks   CONFIG=mnist"
 	@echo "make bench-sim     how fast the simulation runs            CONFIG="
 	@echo "make bench-golden  how fast the golden model trains"
@@ -46,6 +49,16 @@ sim: $(VENV)/installed
 
 train: $(VENV)/installed
 	$(RUN) golden train $(CONFIG) $(call option,epochs,$(EPOCHS))
+
+# What both commands of many runs take.
+many = $(call option,epochs,$(EPOCHS)) $(call option,seeds,$(RUNS)) $(if $(QUICK),--quick)
+
+EXHIBIT ?= all
+paper: $(VENV)/installed
+	$(RUN) golden paper $(EXHIBIT) $(many)
+
+sweep: $(VENV)/installed
+	$(RUN) golden sweep $(STUDY) $(many)
 
 bench: CONFIG := $(if $(filter file default,$(origin CONFIG)),mnist,$(CONFIG))
 bench: $(VENV)/installed

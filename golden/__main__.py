@@ -22,6 +22,7 @@ from golden.cli import (
 )
 from golden.data import Data
 from golden.model import Network
+from golden.paper import command as paper
 
 EPILOG = """\
 examples:
@@ -31,6 +32,7 @@ examples:
   python -m golden train mnist --samples 5000 2>/dev/null | tail -1
   python -m golden bench                          beside the same network in floats
   python -m golden sweep                          which formats and sizes a network needs
+  python -m golden paper all --quick              the paper's tables and figures
 
 data: the digits come with scikit-learn; MNIST is read from mnist/ in the folder that LEL_DATA
 names, else from the user's cache folder, into which it is fetched
@@ -125,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_run_options(study, Path("build") / "sweep")
     study.set_defaults(run=_sweep)
+
+    paper.add(commands)
     return parser
 
 

@@ -13,7 +13,13 @@ from golden.exhibit import Exhibit
 from golden.spec import Network, SpecError
 
 __all__ = [
-    *("CONFIG_HELP", "UsageError", "add_run_options", "at_least", "carry_out", "data_of", "show"),
+    "CONFIG_HELP",
+    "UsageError",
+    "add_run_options",
+    "at_least",
+    "carry_out",
+    "data_of",
+    "show",
 ]
 
 #: What a description may be given as.

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    *("CONFIGS", "Layer", "Network", "SpecError", "Table"),
-    *("find", "load", "parse", "read", "splitmix64"),
+    "CONFIGS",
+    "Layer",
+    "Network",
+    "SpecError",
+    "Table",
+    "find",
+    "load",
+    "parse",
+    "read",
+    "splitmix64",
 ]
 
 #: Where descriptions live that are named without a path.
