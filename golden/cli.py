@@ -66,7 +66,7 @@ def add_run_options(parser: argparse.ArgumentParser, out: Path):
 
 def show(exhibit: Exhibit, folder: Path):
     """Print the text of an exhibit, write its files, and name them on the standard error."""
-    print(exhibit.text, flush=True)
+    print(exhibit.text, end="\n\n", flush=True)
     for file in exhibit.write(folder):
         print(file, file=sys.stderr)
 

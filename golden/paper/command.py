@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from golden import spec
 from golden.cli import add_run_options, show
 from golden.exhibit import Exhibit
 from golden.paper import table2, traffic
@@ -32,7 +33,7 @@ and PNG go into a folder, and their paths to the terminal. Trainings are kept th
 on where it was when it is interrupted, and none is made twice."""
 EPILOG = f"""\
 examples:
-  python -m golden paper table1
+  python -m golden paper table1 --config mnist     this network beside the paper's
   python -m golden paper table2 --quick
   python -m golden paper all --jobs 2
   python -m golden paper table2 --epochs 100 --seeds 4    as many as in the paper
@@ -59,6 +60,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     paper.add_argument("exhibit", choices=(*EXHIBITS, "all"), help="what to make")
+    paper.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        help="count this network too in table1: a name in configs/, or a .toml file; repeatable",
+    )
     add_run_options(paper, Path("build/paper"))
     paper.set_defaults(run=_run)
 
@@ -74,8 +81,9 @@ def _run(arguments: argparse.Namespace) -> int:
             rows, runs, epochs=epochs, seeds=seeds, jobs=arguments.jobs, integers=integers
         )
 
+    described = [traffic.translate(spec.load(spec.find(config))) for config in arguments.config]
     make: dict[str, Callable[[], Exhibit]] = {
-        "table1": traffic.table1,
+        "table1": lambda: traffic.table1((*traffic.NETWORKS, *described)),
         "figure6": traffic.figure6,
         "table2": lambda: table2.table2(measure((*table2.ROWS, table2.CONTROL), integers=True)),
         "figure3": lambda: table2.figure3(measure((*table2.FIGURE3, table2.LINE), integers=False)),
