@@ -102,6 +102,14 @@ def test_batch(capsys, tmp_path):
     assert message in complaint(capsys, str(path))
 
 
+def test_what_only_the_golden_model_does(capsys, tmp_path):
+    path = tmp_path / "new.toml"
+    path.write_text(TINY.format(batch=1) + "dropout = 2\n")
+    message = f"{path}: layer 0: dropout: the hardware drops no neurons; remove it, or train with"
+    for command in ([], ["bench"], ["utilisation"]):
+        assert message in complaint(capsys, *command, str(path))
+
+
 def test_mistake_in_description(capsys, tmp_path):
     path = tmp_path / "wrong.toml"
     path.write_text(TINY.format(batch=1) + "lames = 3\n")
