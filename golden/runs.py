@@ -34,6 +34,8 @@ __all__ = ["Integer", "Outcome", "Run", "perform"]
 PAUSE = 0.25
 #: Takes how many epochs, or what part of one, a run has come on, and the name of the run.
 Report = Callable[[tuple[float, str]], object]
+#: In a process of `_share`, where its reports go.
+_events: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,23 +191,42 @@ def perform(
 def _share(runs: list[Run], folder: Path, jobs: int, report: Report):
     """Make runs in `jobs` processes of their own."""
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        events = manager.Queue()
+    events = context.SimpleQueue()
 
-        def listen():
-            while (event := events.get()) is not None:
-                report(event)
+    def listen():
+        while (event := events.get()) is not None:
+            report(event)
 
-        listener = Thread(target=listen, daemon=True)
-        listener.start()
-        workers = ProcessPoolExecutor(min(jobs, len(runs)), context, torch.set_num_threads, (1,))
-        try:
-            for future in [workers.submit(_perform, run, folder, events.put) for run in runs]:
-                future.result()
-        finally:
-            workers.shutdown(cancel_futures=True)
-            events.put(None)
-            listener.join()
+    listener = Thread(target=listen, daemon=True)
+    listener.start()
+    workers = ProcessPoolExecutor(min(jobs, len(runs)), context, _start_worker, (events,))
+    try:
+        for future in [workers.submit(_perform_in_worker, run, folder) for run in runs]:
+            future.result()
+    finally:
+        workers.shutdown(cancel_futures=True)
+        events.put(None)
+        listener.join()
+
+
+def _start_worker(events: Any):
+    # A queue goes to a process only as it starts.
+    global _events
+    _events = events
+    torch.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _perform_in_worker(run: Run, folder: Path):
+    _perform(run, folder, _events.put)
+
+
+def _end_with_parent():
+    """Let no run go on unseen when the command has been killed."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _perform(run: Run, folder: Path, report: Report):

@@ -2,7 +2,11 @@
 """Runs: what they come to, that they go on after a kill, and that they share out work."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +100,27 @@ def test_jobs(tmp_path):
     alone = perform(several, tmp_path / "alone")
     assert [(a.curve, a.train) for a in together] == [(a.curve, a.train) for a in alone]
     assert [a.settings["seed"] for a in together] == [0, 1, 2]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+def test_nothing_goes_on_when_the_command_is_killed(tmp_path):
+    study = tmp_path / "long.toml"
+    study.write_text(
+        'network = "digits"\nepochs = 100000\nlr_step = 100000\nseeds = 2\n'
+        '[[axis]]\nname = "a"\npoints = [{ at = "1", neurons = [1] }]\n'
+    )
+    command = [sys.executable, "-m", "golden", "sweep", study, "--jobs", "2", "--out", tmp_path]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
+        while len(list(tmp_path.glob("runs/*.pt"))) < 2:
+            assert running.poll() is None
+            time.sleep(0.1)
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        assert len(children) >= 2
+        running.kill()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline, "still at work"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
