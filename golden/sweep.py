@@ -30,6 +30,8 @@ AXIS_KEYS = ("name", "points")
 POINT_KEYS = ("at", "series", *TOP_KEYS, *spec.LAYER_KEYS)
 #: Panels of the figure side by side.
 COLUMNS = 3
+#: The longest labels that are written level.
+LEVEL = 5
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,9 @@ def _draw_axis(axis: dict[str, Any], panel: Axes):
         if row["base"]:
             place = (labels.index(row["at"]), 100 * row["last"])
             panel.plot(*place, "o", markersize=10, fillstyle="none", color="#3d4852")
-    panel.set_xticks(range(len(labels)), labels)
+    long = max(map(len, labels)) > LEVEL
+    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    panel.set_xticks(range(len(labels)), labels, **turned)
     panel.set_xlabel(axis["name"])
     panel.set_ylabel("accuracy, %")
     panel.grid(axis="y", color="#e6eaee")

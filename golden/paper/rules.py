@@ -8,9 +8,9 @@ all blocks. What differs between rules, other than that, is what an error is mul
 its way back: `Linear` and its `feedback`. Blocks need not be fully connected: a classifier flattens
 what they give.
 
-What the paper leaves open is chosen as follows. Dropout drops half of the neurons. Trained weights
-and biases start as PyTorch lets them, uniform within ±1 / sqrt(inputs); the matrices of feedback
-alignment are drawn like the weights that they stand for. Batches are of 100 samples.
+What the paper leaves open is chosen as follows. Trained weights and biases start as PyTorch lets
+them, uniform within ±1 / sqrt(inputs); the matrices of feedback alignment are drawn like the
+weights that they stand for. Batches are of 100 samples.
 """
 
 import math

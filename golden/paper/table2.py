@@ -41,11 +41,12 @@ TOLERANCE = 0.2
 #: Percent up to which an accuracy is near chance: twice what it is.
 NEAR_CHANCE = 20.0
 BATCH = 100
-DROPOUT = 0.5
+#: Eighths of the neurons that are dropped where a row has dropout; the paper does not say how many.
+#: With half of them the activations of LEL(SCFB) grow without bound in the upper layers, and its
+#: third layer stays below 95 %.
+DROPOUT = 2
 #: Samples of a step of the integer model.
 INTEGER_BATCH = 32
-#: Eighths of the neurons that the integer model drops where a row has dropout.
-INTEGER_DROPOUT = 2
 NONE = "–"
 
 
@@ -124,7 +125,7 @@ class Row:
             return None
         layer = {"neurons": neurons, "rule": rule, "lr": 7 if rule == "scfb" else 6}
         if self.settings.get("dropout"):
-            layer["dropout"] = INTEGER_DROPOUT
+            layer["dropout"] = DROPOUT
         network = {
             "name": f"paper-{rule}",
             "data": data,
@@ -154,25 +155,25 @@ ROWS = (
     ),
     Row(
         "LEL(SYM) + DO",
-        {"rule": "sym", "dropout": DROPOUT},
+        {"rule": "sym", "dropout": DROPOUT / 8},
         train=_values((99.1, 0.01), (99.6, 0.01), (99.7, 0.02)),
         test=_values((97.9, 0.03), (98.5, 0.04), (98.6, 0.05)),
     ),
     Row(
         "LEL(SYM) + DO/GI",
-        {"rule": "sym", "dropout": DROPOUT, "init": "gaussian"},
+        {"rule": "sym", "dropout": DROPOUT / 8, "init": "gaussian"},
         train=_values((99.0, 0.02), (99.6, 0.02), (99.6, 0.02)),
         test=_values((98.0, 0.06), (98.5, 0.05), (98.6, 0.05)),
     ),
     Row(
         "LEL(SCFB) + DO",
-        {"rule": "scfb", "dropout": DROPOUT},
+        {"rule": "scfb", "dropout": DROPOUT / 8},
         train=_values((98.8, 0.03), (99.5, 0.02), (99.5, 0.02)),
         test=_values((97.8, 0.05), (98.5, 0.04), (98.5, 0.02)),
     ),
     Row(
         "LEL(TLC) + DO",
-        {"rule": "tlc", "dropout": DROPOUT},
+        {"rule": "tlc", "dropout": DROPOUT / 8},
         train=_values((100.0, 0.00), (100.0, 0.00), (100.0, 0.00)),
         test=_values((98.5, 0.05), (98.7, 0.04), (98.7, 0.03)),
     ),
@@ -184,14 +185,14 @@ ROWS = (
     ),
     Row(
         "FA + DO",
-        {"rule": "fa", "dropout": DROPOUT, "batch_norm": True},
+        {"rule": "fa", "dropout": DROPOUT / 8, "batch_norm": True},
         train=_values((99.4, 0.04)),
         test=_values((98.5, 0.05)),
     ),
     Row("BP", {"rule": "bp"}, train=_values((100.0, 0.0)), test=_values((98.8, 0.04))),
     Row(
         "BP + DO",
-        {"rule": "bp", "dropout": DROPOUT},
+        {"rule": "bp", "dropout": DROPOUT / 8},
         train=_values((99.9, 0.01)),
         test=_values((98.9, 0.01)),
     ),
@@ -358,8 +359,8 @@ model, with the arithmetic of its hardware.
 - A test accuracy reaches the paper's if it is above the paper's mean, or at most {TOLERANCE} below.
   Of {CONTROL.name} the paper says that it stays near chance, without numbers; here that is up to
   {NEAR_CHANCE:.0f} %.
-- Dropout (DO) drops {DROPOUT:.0%} of each layer's neurons in floats, {INTEGER_DROPOUT / 8:.0%} in
-  integers. The paper does not give its rate.
+- Dropout (DO) drops {DROPOUT / 8:.0%} of each layer's neurons. The paper does not give its rate;
+  with half of them, the third layer of LEL(SCFB) diverges.
 - LEL(SYM) + DO/GI has no integer counterpart: classifier weights of the hardware are uniform odd
   integers. Feedback alignment (FA) and backpropagation (BP) have none either: they need a backward
   pass. FA has batch normalisation, as section 3.1 says.
