@@ -10,7 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-import tempfile
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -203,6 +203,11 @@ def _share(runs: list[Run], folder: Path, jobs: int, report: Report):
     try:
         for future in [workers.submit(_perform_in_worker, run, folder) for run in runs]:
             future.result()
+    except BaseException:
+        # What is under way would only be made to its end; its checkpoint is there.
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     finally:
         workers.shutdown(cancel_futures=True)
         events.put(None)
@@ -213,6 +218,8 @@ def _start_worker(events: Any):
     # A queue goes to a process only as it starts.
     global _events
     _events = events
+    # An interrupt from the keyboard reaches all processes: the parent deals with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     Thread(target=_end_with_parent, daemon=True).start()
 
@@ -283,10 +290,7 @@ def _read(file: Path) -> Outcome:
 @contextmanager
 def _replace(path: Path) -> Iterator[IO[bytes]]:
     """Write a file so that others see all of it, or what was there before."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as part:
-        try:
-            yield part
-        except BaseException:
-            os.unlink(part.name)
-            raise
-    os.replace(part.name, path)
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        yield file
+    part.replace(path)

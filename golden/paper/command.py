@@ -43,6 +43,8 @@ is, for table2, one and a half hours with {EPOCHS} epochs and {SEEDS} seeds, whi
 fourteen with as many as in the paper, and five minutes with --quick (2 epochs, 1 seed). figure3
 needs a part of the same trainings.
 
+A GPU makes the floats faster where PyTorch finds one; the integers stay on the processor.
+
 data: MNIST is read from mnist/ in the folder that LEL_DATA names, else from the user's cache
 folder, into which it is fetched
 

@@ -2,6 +2,7 @@
 """Runs: what they come to, that they go on after a kill, and that they share out work."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -83,15 +84,19 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
     assert [file.suffix for file in (tmp_path / "cut").iterdir()] == [".json"]
 
 
-def test_nothing_is_left_of_a_file_that_could_not_be_written(tmp_path, monkeypatch):
+def test_a_checkpoint_that_could_not_be_written_is_none(tmp_path, monkeypatch):
     def save(_, file):
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(OSError, match="disk full"):
-        perform([run()], tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as context:
+        context.setattr(torch, "save", save)
+        with pytest.raises(OSError, match="disk full"):
+            perform([run()], tmp_path)
+    (whole,) = perform([run()], tmp_path / "new")
+    (outcome,) = perform([run()], tmp_path)
+    assert (outcome.curve, outcome.train) == (whole.curve, whole.train)
+    assert not list(tmp_path.glob("*.pt"))
 
 
 def test_jobs(tmp_path):
@@ -103,20 +108,25 @@ def test_jobs(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
-def test_nothing_goes_on_when_the_command_is_killed(tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_goes_on_when_the_command_is_killed(tmp_path, sent):
     study = tmp_path / "long.toml"
     study.write_text(
         'network = "digits"\nepochs = 100000\nlr_step = 100000\nseeds = 2\n'
         '[[axis]]\nname = "a"\npoints = [{ at = "1", neurons = [1] }]\n'
     )
     command = [sys.executable, "-m", "golden", "sweep", study, "--jobs", "2", "--out", tmp_path]
+    # What runs in the background of a shell is deaf to interrupts, and so are its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
         while len(list(tmp_path.glob("runs/*.pt"))) < 2:
             assert running.poll() is None
             time.sleep(0.1)
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
         assert len(children) >= 2
-        running.kill()
+        running.send_signal(sent)
+        if sent == signal.SIGINT:
+            assert running.wait(60) == 130
     deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in children):
         assert time.monotonic() < deadline, "still at work"
