@@ -161,7 +161,7 @@ def _head(study: Study) -> str:
     sizes = "-".join(str(n) for n in (network.inputs, *(a.neurons for a in network.layers)))
     return (
         f"{network.name} ({sizes}) varied, {network.epochs} epochs in batches of {network.batch}, "
-        f"{len(first.networks)} runs a point, tested on samples held out of the training set. "
+        f"runs of each point: {len(first.networks)}; tested on samples held out of the training set. "
         "Bold: as it is described. From, to: the worst and the best run."
     )
 
@@ -210,19 +210,19 @@ def _draw(data: list[dict[str, Any]]) -> Figure:
 def _draw_axis(axis: dict[str, Any], panel: Axes):
     labels = list(dict.fromkeys(row["at"] for row in axis["points"]))
     series = list(dict.fromkeys(row["series"] for row in axis["points"]))
+    # Labels of words have no order, so a line would say nothing.
+    words = max(map(len, labels)) > LEVEL
     for name, colour in zip(series, COLOURS, strict=False):
         rows = [row for row in axis["points"] if row["series"] == name]
-        x = [labels.index(row["at"]) for row in rows]
-        y = [100 * row["last"] for row in rows]
-        spread = [
-            [100 * (row["last"] - row["from"]) for row in rows],
-            [100 * (row["to"] - row["last"]) for row in rows],
-        ]
         panel.errorbar(
-            x,
-            y,
-            spread,
+            [labels.index(row["at"]) for row in rows],
+            [100 * row["last"] for row in rows],
+            [
+                [100 * (row["last"] - row["from"]) for row in rows],
+                [100 * (row["to"] - row["last"]) for row in rows],
+            ],
             color=colour,
+            linestyle="" if words else "-",
             marker="o",
             markersize=4,
             capsize=3,
@@ -232,8 +232,7 @@ def _draw_axis(axis: dict[str, Any], panel: Axes):
         if row["base"]:
             place = (labels.index(row["at"]), 100 * row["last"])
             panel.plot(*place, "o", markersize=10, fillstyle="none", color="#3d4852")
-    long = max(map(len, labels)) > LEVEL
-    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if words else {}
     panel.set_xticks(range(len(labels)), labels, **turned)
     panel.set_xlabel(axis["name"])
     panel.set_ylabel("accuracy, %")
