@@ -161,8 +161,8 @@ def _head(study: Study) -> str:
     sizes = "-".join(str(n) for n in (network.inputs, *(a.neurons for a in network.layers)))
     return (
         f"{network.name} ({sizes}) varied, {network.epochs} epochs in batches of {network.batch}, "
-        f"runs of each point: {len(first.networks)}; tested on samples held out of the training set. "
-        "Bold: as it is described. From, to: the worst and the best run."
+        f"runs of each point: {len(first.networks)}; tested on samples held out of the training "
+        "set. Bold: as it is described. From, to: the worst and the best run."
     )
 
 
