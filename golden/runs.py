@@ -3,7 +3,8 @@
 
 A run leaves two files in its folder, named by a digest of all that decides its result: a checkpoint
 after each epoch, and at the end its outcome as JSON, for which the checkpoint goes. A run whose
-outcome is there is not made again.
+outcome is there is not made again. The digest knows nothing of the code: whoever changes what a
+model computes removes the folder.
 """
 
 import hashlib
@@ -145,13 +146,11 @@ class Outcome:
         return self.curve[-1]
 
 
-def perform(
-    runs: Sequence[Run], folder: Path, *, jobs: int = 1, bar: bool | None = None
-) -> list[Outcome]:
+def perform(runs: Sequence[Run], folder: Path, *, jobs: int = 1) -> list[Outcome]:
     """Make runs, `jobs` of them at once, one thread each; give their outcomes in their order.
 
     A single job works in this process, with all its threads. Outcomes are JSON in `folder`; those
-    that are there already are read.
+    that are there already are read. Progress is shown on a terminal.
 
     Parameters
     ----------
@@ -161,8 +160,6 @@ def perform(
         Of checkpoints and outcomes; it is made where it is missing.
     jobs
         Runs at a time.
-    bar
-        Whether to show progress; None shows it on a terminal.
 
     Raises
     ------
@@ -172,9 +169,8 @@ def perform(
     folder.mkdir(parents=True, exist_ok=True)
     missing = {run.digest: run for run in runs if not _outcome_file(run, folder).is_file()}
     total = sum(run.epochs for run in missing.values())
-    shown = {True: False, False: True, None: None}[bar]
     form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
-    with tqdm(total=total, bar_format=form, disable=shown, leave=False) as progress:
+    with tqdm(total=total, bar_format=form, disable=None, leave=False) as progress:
 
         def report(event: tuple[float, str]):
             progress.set_postfix_str(event[1], refresh=False)

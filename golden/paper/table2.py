@@ -253,7 +253,6 @@ def measure(
     seeds: int,
     jobs: int = 1,
     integers: bool = True,
-    bar: bool | None = None,
     **others: Any,
 ) -> list[Result]:
     """Make all runs of rows; arguments are those of `runs_of` and of `golden.runs.perform`."""
@@ -263,7 +262,7 @@ def measure(
     outcomes = dict(
         zip(
             (run.digest for run in every),
-            runs.perform(every, folder, jobs=jobs, bar=bar),
+            runs.perform(every, folder, jobs=jobs),
             strict=True,
         )
     )
