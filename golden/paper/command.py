@@ -38,10 +38,10 @@ examples:
   python -m golden paper all --jobs 2
   python -m golden paper table2 --epochs 100 --seeds 4    as many as in the paper
 
-time: an epoch takes 10 to 15 seconds on one core in floats, 15 to 40 in integers. On two cores that
-is, for table2, one and a half hours with {EPOCHS} epochs and {SEEDS} seeds, which is the default,
-fourteen with as many as in the paper, and five minutes with --quick (2 epochs, 1 seed). figure3
-needs a part of the same trainings.
+time: an epoch takes 10 to 15 seconds on one core, in floats and in integers, so table2 takes about
+an hour on two cores with {EPOCHS} epochs and {SEEDS} seeds, which is the default, fourteen hours
+with as many as in the paper, and five minutes with --quick (2 epochs, 1 seed). figure3 needs a part
+of the same trainings.
 
 A GPU makes the floats faster where PyTorch finds one; the integers stay on the processor.
 
