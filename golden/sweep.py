@@ -32,6 +32,8 @@ POINT_KEYS = ("at", "series", *TOP_KEYS, *spec.LAYER_KEYS)
 COLUMNS = 3
 #: The longest labels that are written level.
 LEVEL = 5
+#: Percent below the best point at which a panel ends; what lies lower is written there.
+DEPTH = 6
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,12 @@ def _point(given: Table, base: dict, seeds: range) -> Point:
         raise given.error("at", "and series must be text; at labels the point")
     varied, where = _vary(base, given), f"{given.path}: {given.where}".removesuffix(": ")
     networks = tuple(spec.parse({**varied, "seed": seed}, where) for seed in seeds)
-    unvaried = spec.parse({**base, "seed": seeds[0]}, where)
-    return Point(at, series, networks[0] == unvaried, networks)
+    # By what decides the result: lanes may differ.
+    first, unvaried = (
+        Integer.of(network, name=at).digest
+        for network in (networks[0], spec.parse({**base, "seed": seeds[0]}, where))
+    )
+    return Point(at, series, first == unvaried, networks)
 
 
 def _vary(base: dict, point: Table) -> dict:
@@ -228,10 +234,16 @@ def _draw_axis(axis: dict[str, Any], panel: Axes):
             capsize=3,
             label=name or "as described",
         )
+    highest = 100 * max(row["to"] for row in axis["points"])
+    lowest = max(100 * min(row["from"] for row in axis["points"]), highest - DEPTH)
+    margin = 0.06 * (highest - lowest) or 0.1
+    panel.set_ylim(lowest - margin, highest + margin)
     for row in axis["points"]:
+        x, y = labels.index(row["at"]), 100 * row["last"]
         if row["base"]:
-            place = (labels.index(row["at"]), 100 * row["last"])
-            panel.plot(*place, "o", markersize=10, fillstyle="none", color="#3d4852")
+            panel.plot(x, y, "o", markersize=10, fillstyle="none", color="#3d4852")
+        if y < lowest:
+            panel.text(x, lowest, f"{y:.0f}\n▼", ha="center", va="center", fontsize=8)
     turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if words else {}
     panel.set_xticks(range(len(labels)), labels, **turned)
     panel.set_xlabel(axis["name"])

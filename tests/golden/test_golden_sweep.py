@@ -115,6 +115,9 @@ def test_the_studies_of_the_project_are_valid():
     for file in sweep.STUDIES.glob("*.toml"):
         study = sweep.load(file)
         assert any(point.base for axis in study.axes for point in axis.points)
+    # Its description is a point of every axis, though lanes may differ.
+    for axis in sweep.load(find("formats", sweep.STUDIES)).axes:
+        assert [point.base for point in axis.points].count(True) == 1
 
 
 @pytest.mark.parametrize(
