@@ -53,7 +53,7 @@ as tables in Markdown, and to NAME.md, NAME.json, NAME.svg and NAME.png in the f
 were made are kept there; a study that was killed goes on where it was."""
 SWEEP_EPILOG = """\
 examples:
-  python -m golden sweep                          formats and sizes on MNIST: half an hour
+  python -m golden sweep                          formats and sizes on MNIST: twenty minutes
   python -m golden sweep --quick                  the same, an epoch and a run each: minutes
   python -m golden sweep my-study.toml --seeds 4
   python -m golden sweep formats >formats.md
