@@ -6,5 +6,3 @@ import os
 # PyTorch's threads spin while they wait for one another: on a machine that others use too, a
 # training step then takes thirty times as long. They read this when PyTorch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# Tensors in large pages: the processor finds them faster.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -48,8 +48,6 @@ HALF = torch.tensor(0.5)
 #: The batch from which on `project` looks at the norms, and the fewest columns it looks at.
 NORM_BATCH = 8
 NORM_COLUMNS = 64
-#: Weights updated at once: a processor's cache holds them from one operation to the next.
-BLOCK = 1 << 17
 
 
 def half(k: int) -> int:
@@ -198,11 +196,9 @@ class Layer:
         bound = p.update_bound(len(x))
         if exact(bound) is not torch.float32:
             bound = norm_bound(g.T, x.T, bound)
-        low, high = -(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1
-        some = max(1, BLOCK // p.columns)
-        for w, of_w in zip(self.W.split(some), g.T.split(some), strict=True):
-            # If the step is too large for float32, so is the weight for its limits.
-            w.sub_(rounded_product(of_w, x, bound, k, rounding)).clamp_(low, high)
+        step = rounded_product(g.T, x, bound, k, rounding)
+        # If the step is too large for float32, so is the weight for its limits.
+        self.W.sub_(step).clamp_(-(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1)
 
     def update_classifier(self, e: Tensor, y: Tensor):
         """Learn V, in place, from e (B, C) and y (B, N)."""

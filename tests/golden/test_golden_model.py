@@ -216,19 +216,6 @@ def test_formats_against_reference(formats, rule, batch, seed):
     check_step(net, [reference], *noise(net, batch, random))
 
 
-@pytest.mark.parametrize("block", [1, 6, 11, 1000])
-def test_weights_are_updated_in_blocks_of_any_size(block, monkeypatch):
-    # Five weights a neuron, seven neurons: one at a time, two, and one that is left over.
-    monkeypatch.setattr("golden.model.BLOCK", block)
-    net = network(neurons=7, lr=3)
-    random = torch.Generator().manual_seed(1)
-    references = [Reference(layer) for layer in net.layers]
-    before = net.layers[0].W.clone()
-    for _ in range(3):
-        check_step(net, references, *noise(net, 4, random))
-    assert not torch.equal(before, net.layers[0].W)
-
-
 def test_a_trained_classifier_starts_at_the_random_one():
     (trained,), (fixed,) = network(rule="tlc").layers, network().layers
     assert torch.equal(trained.Mc, fixed.Mc * 2 ** (12 - fixed.spec.ms))
