@@ -10,6 +10,7 @@ from golden import spec
 from golden.cli import add_run_options, show
 from golden.exhibit import Exhibit
 from golden.paper import table2, traffic
+from golden.paper.methods import CONTROL, FIGURE3, LINE, ROWS, Row
 
 __all__ = ["EXHIBITS", "add"]
 
@@ -78,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.out / "quick" if arguments.quick else arguments.out
     runs = arguments.out / "runs"
 
-    def measure(rows: Sequence[table2.Row], *, integers: bool) -> list[table2.Result]:
+    def measure(rows: Sequence[Row], *, integers: bool) -> list[table2.Result]:
         return table2.measure(
             rows, runs, epochs=epochs, seeds=seeds, jobs=arguments.jobs, integers=integers
         )
@@ -87,8 +88,8 @@ def _run(arguments: argparse.Namespace) -> int:
     make: dict[str, Callable[[], Exhibit]] = {
         "table1": lambda: traffic.table1((*traffic.NETWORKS, *described)),
         "figure6": traffic.figure6,
-        "table2": lambda: table2.table2(measure((*table2.ROWS, table2.CONTROL), integers=True)),
-        "figure3": lambda: table2.figure3(measure((*table2.FIGURE3, table2.LINE), integers=False)),
+        "table2": lambda: table2.table2(measure((*ROWS, CONTROL), integers=True)),
+        "figure3": lambda: table2.figure3(measure((*FIGURE3, LINE), integers=False)),
     }
     for name in EXHIBITS if arguments.exhibit == "all" else (arguments.exhibit,):
         exhibit = make[name]()

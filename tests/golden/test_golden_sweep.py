@@ -105,10 +105,14 @@ def test_command(path, tmp_path, capsys):
     assert len(set(shares)) > 3
 
 
-def test_quick(path):
-    parser = cli._parser()
-    assert parser.parse_args(["sweep", str(path), "--quick"]).quick
-    assert sweep.load(path, epochs=1, seeds=1).network.epochs == 1
+def test_quick(path, tmp_path, capsys):
+    path.write_text(STUDY.replace("epochs = 1", "epochs = 3"))
+    command = ["sweep", str(path), "--quick", "--jobs", "1", "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    assert "varied, 1 epochs in batches of 8, runs of each point: 1;" in capsys.readouterr().out
+    # What is asked for beside it counts.
+    assert cli.main([*command, "--seeds", "2"]) == 0
+    assert "varied, 1 epochs in batches of 8, runs of each point: 2;" in capsys.readouterr().out
 
 
 def test_the_studies_of_the_project_are_valid():

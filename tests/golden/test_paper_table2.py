@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from golden.paper import command, table2
-from golden.paper.table2 import CONTROL, FIGURE3, LINE, ROWS, Result, Row, Value
+from golden.paper.methods import CONTROL, FIGURE3, LINE, ROWS, Row, Value
+from golden.paper.table2 import Result
 from golden.runs import Integer, Outcome, perform
 
 EVERY = (*ROWS, CONTROL)
