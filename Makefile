@@ -26,7 +26,7 @@ help:
 	@echo "make test          check style and types, run the tests"
 	@echo "make train         train the golden model alone            CONFIG= EPOCHS="
 	@echo "make paper         the paper's tables and figures, ours beside it"
-	@echo "                   EXHIBIT=all|table1|table2|figure3|figure6 EPOCHS= RUNS=n QUICK=1"
+	@echo "                   EXHIBIT=all|table1|table2|figure3|figure6 METHOD= EPOCHS= RUNS=n QUICK=1"
 	@echo "make sweep         which formats and sizes a network needs  STUDY= EPOCHS= RUNS=n QUICK=1"
 	@echo "make bench         how well the hardware uses its clocks   CONFIG=mnist"
 	@echo "make bench-sim     how fast the simulation runs            CONFIG="
@@ -55,7 +55,7 @@ many = $(call option,epochs,$(EPOCHS)) $(call option,seeds,$(RUNS)) $(if $(QUICK
 
 EXHIBIT ?= all
 paper: $(VENV)/installed
-	$(RUN) golden paper $(EXHIBIT) $(many)
+	$(RUN) golden paper $(EXHIBIT) $(many) $(if $(METHOD),--method "$(METHOD)")
 
 sweep: $(VENV)/installed
 	$(RUN) golden sweep $(STUDY) $(many)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from golden.cli import UsageError
 from golden.paper import command, table2
 from golden.paper.methods import CONTROL, FIGURE3, LINE, ROWS, Row, Value
 from golden.paper.table2 import Result
@@ -261,6 +262,27 @@ def test_command_all(monkeypatch, tmp_path, capsys):
     assert written == ["table1.md", "figure6.md", "table2.md", "figure3.md"]
     for name in written:
         assert (tmp_path / name).read_text().splitlines()[0] in captured.out
+
+
+def test_command_of_some_methods(monkeypatch, tmp_path, capsys):
+    made = []
+    monkeypatch.setattr(
+        table2, "measure", lambda rows, *_, **__: made.extend(rows) or [*map(paper_like, rows)]
+    )
+    chosen = ["--method", "BP + DO", "--method", "LEL(SYM) + DO"]
+    assert run(["table2", *chosen, "--out", str(tmp_path)]) == 0
+    assert [row.name for row in made] == ["LEL(SYM) + DO", "BP + DO"]
+    assert len(cells(capsys.readouterr().out)) == 4
+
+    # Figure 3 has no BP + DO.
+    made.clear()
+    assert run(["figure3", *chosen, "--out", str(tmp_path)]) == 0
+    assert [row.name for row in made] == ["LEL(SYM) + DO"]
+    with pytest.raises(UsageError, match=r"^--method: figure3 shows none of BP \+ DO, only LEL"):
+        run(["figure3", *chosen[:2], "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        run(["table2", "--method", "LEL"])
+    assert "argument --method: invalid choice: 'LEL' (choose from" in capsys.readouterr().err
 
 
 def test_command_help(capsys):
