@@ -39,13 +39,13 @@ examples:
   python -m golden paper table1 --config mnist     this network beside the paper's
   python -m golden paper table2 --quick
   python -m golden paper all --jobs 2
-  python -m golden paper table2 --method "LEL(SYM) + DO" --epochs 60 --out build/longer
+  python -m golden paper figure3 --method "FA + DO" --epochs 100 --seeds 1 --out build/longer
   python -m golden paper table2 --epochs 100 --seeds 4    as many as in the paper
 
-time: an epoch takes 10 to 15 seconds on one core, in floats and in integers, so table2 takes about
-an hour on two cores with {EPOCHS} epochs and {SEEDS} seeds, which is the default, fourteen hours
-with as many as in the paper, and five minutes with --quick (2 epochs, 1 seed). figure3 needs a part
-of the same trainings.
+time: an epoch takes 11 to 15 seconds on one core in floats, and 20 to 35 in integers, so table2
+takes two hours on two cores with {EPOCHS} epochs and {SEEDS} seeds, which is the default, seventeen
+hours with as many as in the paper, and five minutes with --quick (2 epochs, 1 seed). figure3 needs
+a part of the same trainings.
 
 A GPU makes the floats faster where PyTorch finds one; the integers stay on the processor.
 
