@@ -16,12 +16,10 @@ __all__ = ["EXHIBITS", "add"]
 
 #: What can be made, in the order in which `all` makes it: the quick ones first.
 EXHIBITS = ("table1", "figure6", "table2", "figure3")
-#: What of it is trained for.
-TRAINED = ("table2", "figure3")
+#: What is trained for those that need it.
+TRAINED = {"table2": (*ROWS, CONTROL), "figure3": (*FIGURE3, LINE)}
 QUICK = "This is a quick look: its trainings are far too short to be compared with the paper's."
 EPOCHS, SEEDS = 24, 2
-#: What is trained for each.
-TABLE2, BARS = (*ROWS, CONTROL), (*FIGURE3, LINE)
 DESCRIPTION = """\
 Make the paper's tables and figures again, beside the paper's own values.
 
@@ -75,7 +73,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
     paper.add_argument(
         "--method",
         action="append",
-        choices=[row.name for row in TABLE2],
+        default=[],
+        choices=[row.name for row in TRAINED["table2"]],
         metavar="NAME",
         help="train only this method for table2 and figure3; repeatable; one of %(choices)s",
     )
@@ -89,27 +88,36 @@ def _run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.out / "quick" if arguments.quick else arguments.out
     runs = arguments.out / "runs"
 
-    def measure(rows: Sequence[Row], *, integers: bool) -> list[table2.Result]:
-        rows = [row for row in rows if not arguments.method or row.name in arguments.method]
-        if not rows:
-            raise UsageError(
-                f"--method: figure3 shows none of {', '.join(arguments.method)}, only "
-                f"{', '.join(row.name for row in BARS)}; table2 shows all"
-            )
+    names = EXHIBITS if arguments.exhibit == "all" else (arguments.exhibit,)
+    rows = {name: _chosen(name, arguments.method) for name in names if name in TRAINED}
+
+    def measure(name: str, *, integers: bool) -> list[table2.Result]:
         return table2.measure(
-            rows, runs, epochs=epochs, seeds=seeds, jobs=arguments.jobs, integers=integers
+            rows[name], runs, epochs=epochs, seeds=seeds, jobs=arguments.jobs, integers=integers
         )
 
     described = [traffic.translate(spec.load(spec.find(config))) for config in arguments.config]
     make: dict[str, Callable[[], Exhibit]] = {
         "table1": lambda: traffic.table1((*traffic.NETWORKS, *described)),
         "figure6": traffic.figure6,
-        "table2": lambda: table2.table2(measure(TABLE2, integers=True)),
-        "figure3": lambda: table2.figure3(measure(BARS, integers=False)),
+        "table2": lambda: table2.table2(measure("table2", integers=True)),
+        "figure3": lambda: table2.figure3(measure("figure3", integers=False)),
     }
-    for name in EXHIBITS if arguments.exhibit == "all" else (arguments.exhibit,):
+    for name in names:
         exhibit = make[name]()
         if arguments.quick and name in TRAINED:
             exhibit = replace(exhibit, text=f"{exhibit.text}\n\n{QUICK}")
         show(exhibit, folder)
     return 0
+
+
+def _chosen(exhibit: str, methods: Sequence[str]) -> list[Row]:
+    """Choose the rows of an exhibit by their names; all, if none is named."""
+    rows = [row for row in TRAINED[exhibit] if not methods or row.name in methods]
+    if not rows:
+        shown = ", ".join(row.name for row in TRAINED[exhibit])
+        raise UsageError(
+            f"--method: {exhibit} shows none of {', '.join(methods)}, only {shown}; "
+            "table2 shows all"
+        )
+    return rows

@@ -83,10 +83,9 @@ def measure(
     seeds: int,
     jobs: int = 1,
     integers: bool = True,
-    **others: Any,
 ) -> list[Result]:
     """Make all runs of rows; arguments are those of `runs_of` and of `golden.runs.perform`."""
-    made = runs_of(rows, epochs=epochs, seeds=seeds, integers=integers, **others)
+    made = runs_of(rows, epochs=epochs, seeds=seeds, integers=integers)
     # One seed of every row after the other, so that there is something of each soon.
     every = sorted(chain(*made.values()), key=lambda run: run.seed)
     outcomes = dict(

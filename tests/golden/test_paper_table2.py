@@ -280,6 +280,11 @@ def test_command_of_some_methods(monkeypatch, tmp_path, capsys):
     assert [row.name for row in made] == ["LEL(SYM) + DO"]
     with pytest.raises(UsageError, match=r"^--method: figure3 shows none of BP \+ DO, only LEL"):
         run(["figure3", *chosen[:2], "--out", str(tmp_path)])
+    # That is said before anything is trained.
+    made.clear()
+    with pytest.raises(UsageError, match="figure3 shows none of"):
+        run(["all", *chosen[:2], "--out", str(tmp_path)])
+    assert not made
     with pytest.raises(SystemExit):
         run(["table2", "--method", "LEL"])
     assert "argument --method: invalid choice: 'LEL' (choose from" in capsys.readouterr().err
