@@ -14,7 +14,7 @@ from pathlib import Path
 import serial
 
 from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
-from golden.spec import Network
+from golden.spec import NetworkSpec
 from hw.description import DescriptionError, describe
 from hw.estimate import BOARDS, Estimate, estimate
 from hw.plan import PlanError
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _folder(arguments: argparse.Namespace, spec: Network) -> Path:
+def _folder(arguments: argparse.Namespace, spec: NetworkSpec) -> Path:
     return BUILD / f"{arguments.board}-{arguments.size}" / spec.name
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from golden.data import Data, order
-from golden.spec import Layer, Network
+from golden.spec import LayerSpec, NetworkSpec
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Rule
 
@@ -77,7 +77,7 @@ class Board:
         self.info = self._greet()
         self._buffer = self.info.buffer
 
-    def check(self, spec: Network):
+    def check(self, spec: NetworkSpec):
         """Make sure that the board holds the network `spec`."""
         if self.info.fingerprint != fingerprint(spec):
             raise LinkError(
@@ -108,7 +108,7 @@ class Board:
             for name, value in zip(COUNTERS, fields, strict=True)
         }
 
-    def read_weights(self, spec: Network) -> list[np.ndarray]:
+    def read_weights(self, spec: NetworkSpec) -> list[np.ndarray]:
         """Apply the last update, then read the weights: one int array (N, M + 1) a layer."""
         self._ask(Op.FLUSH)
         sequence = self._send(Op.READ)
@@ -218,7 +218,7 @@ def _line_errors():
 
 def train(
     board: Board,
-    spec: Network,
+    spec: NetworkSpec,
     data: Data,
     folder: Path,
     *,
@@ -290,12 +290,12 @@ def train(
     return accuracies
 
 
-def _lr(spec: Network, layer: Layer, epoch: int) -> int:
+def _lr(spec: NetworkSpec, layer: LayerSpec, epoch: int) -> int:
     """Compute the learning-rate shift of an epoch."""
     return layer.lr + epoch // spec.lr_step
 
 
-def _check_schedule(spec: Network, epochs: int):
+def _check_schedule(spec: NetworkSpec, epochs: int):
     for layer in spec.layers:
         highest = LayerPlan(layer, spec.lr_growth).lr_max
         for epoch in range(epochs):
@@ -307,7 +307,7 @@ def _check_schedule(spec: Network, epochs: int):
                 )
 
 
-def _load(saved: Path, spec: Network) -> tuple[list[list[float]], list[np.ndarray]]:
+def _load(saved: Path, spec: NetworkSpec) -> tuple[list[list[float]], list[np.ndarray]]:
     try:
         with np.load(saved) as arrays:
             weights = [

@@ -7,10 +7,10 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.parts.register_slice import RegisterSlice
 from hw.plan import LayerPlan
 from hw.ports import LR_WIDTH, LayerSignature, Rule, beat, result
 from hw.primitives import Primitives
-from hw.register_slice import RegisterSlice
 
 from .frames import HEADER, FrameReceiver, FrameSender
 from .protocol import COUNTER_BYTES, WEIGHT_BYTES, Info, LinkShape, Op

@@ -31,7 +31,7 @@ from typing import Self
 
 from amaranth.lib import enum
 
-from golden.spec import Network
+from golden.spec import NetworkSpec
 from hw.plan import LayerPlan
 from hw.ports import Command
 
@@ -68,7 +68,7 @@ class Op(enum.IntEnum, shape=8):
     INFO = 8
 
 
-def fingerprint(spec: Network) -> int:
+def fingerprint(spec: NetworkSpec) -> int:
     """Compute a number that differs, most likely, for networks that compute different things."""
     return zlib.crc32(repr((spec.inputs, spec.classes, spec.lr_growth, spec.layers)).encode())
 
@@ -131,7 +131,7 @@ class LinkShape:
         If a label, a weight or a frame is too large for the protocol.
     """
 
-    spec: Network
+    spec: NetworkSpec
     plans: Sequence[LayerPlan]
 
     def __post_init__(self):

@@ -17,7 +17,7 @@ from amaranth_boards.ulx3s import (
     ULX3S_85F_Platform,
 )
 
-from golden.spec import Network as Spec
+from golden.spec import NetworkSpec
 from hw.network import Network
 from hw.plan import LayerPlan
 from hw.primitives import ECP5
@@ -86,7 +86,7 @@ class ULX3STop(wiring.Component):
         If the clock or the rate cannot be made, or the network does not fit the link.
     """
 
-    def __init__(self, spec: Spec, *, frequency: int, baud: int):
+    def __init__(self, spec: NetworkSpec, *, frequency: int, baud: int):
         self.spec = spec
         self.dividers = solve(CRYSTAL, frequency)
         clock = int(self.dividers.frequency)

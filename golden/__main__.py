@@ -21,7 +21,7 @@ from golden.cli import (
     show,
 )
 from golden.data import Data
-from golden.model import Network
+from golden.model import IntegerNetwork
 from golden.paper import command as paper
 
 EPILOG = """\
@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _prepare(config: str, **overrides: int | None) -> tuple[spec.Network, Data]:
+def _prepare(config: str, **overrides: int | None) -> tuple[spec.NetworkSpec, Data]:
     """Load a description, with those overrides that are given, and its data."""
     given = {key: value for key, value in overrides.items() if value is not None}
     network = spec.load(spec.find(config), **given)
@@ -155,7 +155,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if out and not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first")
 
-    network = Network(described)
+    network = IntegerNetwork(described)
     print("epoch  samples" + "".join(f"{f'layer {i}':>9}" for i in range(len(network.layers))))
     trained = 0
     with tqdm(total=samples, unit=" samples", disable=None, leave=False) as bar:

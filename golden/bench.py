@@ -10,19 +10,19 @@ from torch import Tensor, nn
 
 from golden import spec
 from golden.data import Data, order
-from golden.model import Network
+from golden.model import IntegerNetwork
 
-__all__ = ["FloatNetwork", "compare"]
+__all__ = ["AutogradNetwork", "compare"]
 
 
-class FloatNetwork:
+class AutogradNetwork:
     """The network as one writes it in PyTorch: float32, local losses, autograd and SGD.
 
     Each layer sees its input detached, and has a squared hinge loss behind a fixed random
     classifier.
     """
 
-    def __init__(self, network: spec.Network):
+    def __init__(self, network: spec.NetworkSpec):
         generator = torch.Generator().manual_seed(network.seed)
         self.layers = [nn.Linear(layer.inputs, layer.neurons) for layer in network.layers]
         self.classifiers = [
@@ -45,13 +45,13 @@ class FloatNetwork:
         self.optimizer.step()
 
 
-def compare(network: spec.Network, data: Data, *, rounds: int, steps: int) -> np.ndarray:
-    """Measure seconds per training step: (rounds, 2), the integer model and `FloatNetwork`.
+def compare(network: spec.NetworkSpec, data: Data, *, rounds: int, steps: int) -> np.ndarray:
+    """Measure seconds per training step: (rounds, 2), the integer model and `AutogradNetwork`.
 
     They take turns, `steps` batches each, on the same samples; those of the floats are converted
     beforehand. The first round, in which memory is found, does not count.
     """
-    integers, floats = Network(network), FloatNetwork(network)
+    integers, floats = IntegerNetwork(network), AutogradNetwork(network)
     seconds = np.empty((rounds + 1, 2))
     seen = order(network.seed, 0, len(data.train_x))
     for turn in range(rounds + 1):

@@ -10,7 +10,7 @@ from pathlib import Path
 from golden.data import Data, DataError
 from golden.data import load as load_data
 from golden.exhibit import Exhibit
-from golden.spec import Network, SpecError
+from golden.spec import NetworkSpec, SpecError
 
 __all__ = [
     "CONFIG_HELP",
@@ -71,7 +71,7 @@ def show(exhibit: Exhibit, folder: Path):
         print(file, file=sys.stderr)
 
 
-def data_of(network: Network) -> Data:
+def data_of(network: NetworkSpec) -> Data:
     """Load the data set that a description names.
 
     Raises

@@ -15,7 +15,7 @@ from torch.linalg import vector_norm
 
 from golden import lfsr, spec
 
-__all__ = ["Layer", "Network", "Step", "exact", "rs"]
+__all__ = ["IntegerLayer", "IntegerNetwork", "Step", "exact", "rs"]
 
 
 class Step(NamedTuple):
@@ -111,13 +111,13 @@ def project(x: Tensor, w: Tensor, bound: int) -> Tensor:
     return left.to(exact(bound)).add_(project(x[:, middle:], w[:, middle:], bound))
 
 
-class Layer:
+class IntegerLayer:
     """One layer: weights `W` (N, M + 1), classifier `Mc` and feedback `K` (N, C).
 
     All three hold integers, as float32. In `tlc` both classifier and feedback are the trained V.
     """
 
-    def __init__(self, layer: spec.Layer):
+    def __init__(self, layer: spec.LayerSpec):
         self.spec = layer
         n, c, mb = layer.neurons, layer.classes, layer.mb
         u0 = lfsr.fields(layer.seeds[0], n * layer.inputs, layer.init_bits)
@@ -224,12 +224,12 @@ class Layer:
         self.rounding = lfsr.Stream(state["rounding"])
 
 
-class Network:
+class IntegerNetwork:
     """All layers, trained on the same samples at once (contract, "One training step")."""
 
-    def __init__(self, network: spec.Network):
+    def __init__(self, network: spec.NetworkSpec):
         self.spec = network
-        self.layers = [Layer(layer) for layer in network.layers]
+        self.layers = [IntegerLayer(layer) for layer in network.layers]
         # -t of every label.
         self._away_of = 1 - 2 * torch.eye(network.classes)
 

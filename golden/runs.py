@@ -26,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from golden import data, spec
-from golden.model import Network
+from golden.model import IntegerNetwork
 from golden.training import Model, accuracy, steps
 
 __all__ = ["Integer", "Outcome", "Run", "perform"]
@@ -87,10 +87,10 @@ class Run(ABC):
 class Integer(Run):
     """The integer model, trained as its description asks; `Integer.of` takes all from there."""
 
-    network: spec.Network
+    network: spec.NetworkSpec
 
     @classmethod
-    def of(cls, network: spec.Network, *, name: str, held_out: bool = False) -> "Integer":
+    def of(cls, network: spec.NetworkSpec, *, name: str, held_out: bool = False) -> "Integer":
         """Make the run of a description."""
         if network.data is None:
             raise spec.SpecError(f"{network.path}: data: nothing to train on; name a data set")
@@ -104,9 +104,9 @@ class Integer(Run):
             network=network,
         )
 
-    def model(self) -> Network:
+    def model(self) -> IntegerNetwork:
         """Make the integer model, at its start."""
-        return Network(self.network)
+        return IntegerNetwork(self.network)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 __all__ = [
     "CONFIGS",
-    "Layer",
-    "Network",
+    "LayerSpec",
+    "NetworkSpec",
     "SpecError",
     "Table",
     "find",
@@ -79,7 +79,7 @@ def splitmix64(x: int) -> int:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSpec:
     """One layer, every default resolved (contract, "Formats").
 
     `seeds[k]` is the 64-bit seed of random stream k; `yb` the bits of an activation; `dropout` the
@@ -179,7 +179,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkSpec:
     """A whole network, bottom layer first, and how to train it."""
 
     name: str
@@ -190,7 +190,7 @@ class Network:
     epochs: int
     lr_step: int
     path: str
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerSpec, ...]
     inputs: int
 
     @property
@@ -257,7 +257,7 @@ def find(config: str, folder: Path = CONFIGS, what: str = "description") -> Path
     return path
 
 
-def load(path: str | Path, **overrides: int) -> Network:
+def load(path: str | Path, **overrides: int) -> NetworkSpec:
     """Read a description from a TOML file; `overrides` replace top-level keys.
 
     Raises
@@ -286,7 +286,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise SpecError(f"{path}: is not TOML: {error}") from None
 
 
-def parse(table: dict, path: str) -> Network:
+def parse(table: dict, path: str) -> NetworkSpec:
     """Build the description from a parsed TOML table; `path` names it in messages.
 
     Raises
@@ -318,13 +318,13 @@ def parse(table: dict, path: str) -> Network:
         raise top.error("layer", "is missing; give one [[layer]] table for each layer")
 
     batch = top.integer("batch", 1, 65536, 1)
-    layers: list[Layer] = []
+    layers: list[LayerSpec] = []
     for index, entry in enumerate(tables):
         if not isinstance(entry, dict):
             raise top.error("layer", "must be tables; write [[layer]]")
         keys = Table(entry, path, f"layer {index}: ", LAYER_KEYS)
         layers.append(_layer(keys, layers, inputs, classes, seed, batch))
-    network = Network(
+    network = NetworkSpec(
         name=name,
         data=source,
         classes=classes,
@@ -345,8 +345,8 @@ def parse(table: dict, path: str) -> Network:
 
 
 def _layer(
-    table: Table, below: list[Layer], inputs: int, classes: int, seed: int, batch: int
-) -> Layer:
+    table: Table, below: list[LayerSpec], inputs: int, classes: int, seed: int, batch: int
+) -> LayerSpec:
     """Read and check the layer on top of those `below`."""
 
     def number(key: str, default: int) -> int:
@@ -391,7 +391,7 @@ def _layer(
             raise table.error(
                 "ms", f"must be from {least} to {TRAINED_FRACTION} for mb = {mb} in tlc, not {ms}"
             )
-    layer = Layer(
+    layer = LayerSpec(
         index=index,
         inputs=inputs,
         neurons=neurons,

@@ -46,7 +46,7 @@ class Point:
     at: str
     series: str
     base: bool
-    networks: tuple[spec.Network, ...]
+    networks: tuple[spec.NetworkSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Study:
     """Axes around a network."""
 
     name: str
-    network: spec.Network
+    network: spec.NetworkSpec
     axes: tuple[Axis, ...]
 
 

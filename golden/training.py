@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from golden.data import Data, order
-from golden.model import Network
+from golden.model import IntegerNetwork
 
 __all__ = ["Model", "accuracy", "epochs", "steps"]
 
@@ -36,7 +36,7 @@ class Model(Protocol):
 
 
 def epochs(
-    network: Network, data: Data, samples: int | None = None
+    network: IntegerNetwork, data: Data, samples: int | None = None
 ) -> Iterator[tuple[int, Iterator[int]]]:
     """Train a network, from its start, on all epochs of its description or so many `samples`.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from golden.cli import CONFIG_HELP, carry_out
-from golden.spec import Network as Spec
+from golden.spec import NetworkSpec
 
 from .description import DescriptionError, describe
 from .estimate import BOARDS, Estimate, Resources, estimate
@@ -69,7 +69,7 @@ def _verilog(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _head(spec: Spec, network: Network, primitives: str) -> str:
+def _head(spec: NetworkSpec, network: Network, primitives: str) -> str:
     """Write the comment that goes before the Verilog."""
     lines = [f"{spec.name}: a trainer for local errors, made from {spec.path} by LEL", ""]
     for layer in spec.layers:
@@ -95,7 +95,7 @@ def _estimate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(spec: Spec, expected: Estimate, board: str) -> str:
+def _table(spec: NetworkSpec, expected: Estimate, board: str) -> str:
     columns = "layer   neurons  lanes  clocks/sample  utilisation  weights       bits"
     resources = "    LUT     FF  DSP  EBR"
     lines = [f"{spec.name} ({spec.path}), training, batch 1", columns + resources]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The description that a command line names, if it is one that hardware can be made of."""
 
-from golden.spec import Network, find, load
+from golden.spec import NetworkSpec, find, load
 
 __all__ = ["DescriptionError", "describe"]
 
@@ -10,7 +10,7 @@ class DescriptionError(ValueError):
     """The description is valid, but not for hardware; the message says what to change."""
 
 
-def describe(config: str, **overrides: int) -> Network:
+def describe(config: str, **overrides: int) -> NetworkSpec:
     """Load the description at the path `config`, or of that name in configs/.
 
     Raises

@@ -11,10 +11,11 @@ from dataclasses import dataclass, fields
 from math import ceil
 from typing import Self
 
-from golden.spec import Network as Spec
+from golden.spec import NetworkSpec
 
-from . import activation_buffer, classifier, feedback, mac_array
-from .error_unit import ErrorUnit
+from .engine import activation_buffer, mac_array
+from .local_error import classifier, feedback
+from .local_error.error_unit import ErrorUnit
 from .plan import CLUSTER_LANES, LayerPlan
 from .ports import COUNTER_WIDTH, COUNTERS, X_WIDTH
 from .primitives import ECP5
@@ -125,7 +126,7 @@ class Estimate:
         )
 
 
-def estimate(spec: Spec) -> Estimate:
+def estimate(spec: NetworkSpec) -> Estimate:
     """Estimate the network of a description on a board.
 
     Raises
@@ -139,7 +140,7 @@ def estimate(spec: Spec) -> Estimate:
         clocks = step_clocks(plan, width)
         resources = _resources(plan, width)
         layers.append(LayerEstimate(clocks, layer.weights / layer.lanes / clocks, resources))
-        width = plan.drain
+        width = plan.drain_width
     clocks = max(layer.clocks for layer in layers)
     used = sum(layer.weights for layer in spec.layers)
     lanes = sum(layer.lanes for layer in spec.layers)
@@ -163,7 +164,7 @@ def step_clocks(plan: LayerPlan, width: int) -> int:
 
 def _resources(plan: LayerPlan, width: int) -> Resources:
     """Count the cells of a layer whose inputs come `width` a beat."""
-    layer, classes, drain = plan.layer, plan.layer.classes, plan.drain
+    layer, classes, drain = plan.layer, plan.layer.classes, plan.drain_width
     mb, wb, ms = layer.mb, layer.wb, abs(layer.ms)
     addr = (plan.depth - 1).bit_length()
 

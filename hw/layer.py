@@ -7,21 +7,21 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .activation_buffer import ActivationBuffer
-from .classifier import Classifier
-from .counters import Counters
-from .error_unit import ErrorUnit
-from .feedback import Feedback
-from .mac_array import MacArray
-from .output_stage import OutputStage
-from .pipeline import delayed
+from .engine.activation_buffer import ActivationBuffer
+from .engine.mac_array import MacArray
+from .engine.output_stage import OutputStage
+from .engine.sequencer import Sequencer
+from .local_error.classifier import Classifier
+from .local_error.error_unit import ErrorUnit
+from .local_error.feedback import Feedback
+from .local_error.prediction import Prediction
+from .parts.counters import Counters
+from .parts.credit_fifo import CreditFIFO
+from .parts.pipeline import delayed
+from .parts.register_slice import RegisterSlice
 from .plan import LayerPlan
 from .ports import Command, LayerSignature, beat
-from .prediction import Prediction
 from .primitives import Primitives
-from .register_slice import RegisterSlice
-from .reserved_fifo import ReservedFIFO
-from .sequencer import Sequencer
 
 __all__ = ["Layer"]
 
@@ -43,7 +43,7 @@ class Layer(wiring.Component):
     plan
         Dimensions.
     width
-        Activations in a beat of `i`; `o` has `plan.drain` of them.
+        Activations in a beat of `i`; `o` has `plan.drain_width` of them.
     primitives
         Where memories and multipliers come from.
 
@@ -66,7 +66,7 @@ class Layer(wiring.Component):
         classes = plan.layer.classes
         super().__init__({
             "i": In(stream.Signature(beat(classes, width))),
-            "o": Out(stream.Signature(beat(classes, plan.drain))),
+            "o": Out(stream.Signature(beat(classes, plan.drain_width))),
             "port": Out(LayerSignature(plan)),
         })
 
@@ -83,7 +83,7 @@ class Layer(wiring.Component):
         prediction = Prediction(plan=plan)
         feedback = Feedback(plan=plan, lead=buffer.delay)
         sequencer = Sequencer(plan=plan, width=self.width, settle=array.settle)
-        weights = ReservedFIFO(shape=signed(plan.layer.wb), depth=READ_DEPTH)
+        weights = CreditFIFO(shape=signed(plan.layer.wb), depth=READ_DEPTH)
         counters = Counters(plan=plan)
         m.submodules.arrival = arrival
         m.submodules.loading = loading
@@ -146,7 +146,7 @@ class Layer(wiring.Component):
             feedback.lr.eq(port.lr),
             feedback.d_valid.eq(output.y_valid),
             feedback.d_last.eq(output.y_last),
-            *(feedback.d[i].eq(output.y[i] != 0) for i in range(plan.drain)),
+            *(feedback.d[i].eq(output.y[i] != 0) for i in range(plan.drain_width)),
             feedback.advance.eq(array.taken),
             array.g.eq(feedback.o),
             sequencer.g_ready.eq(feedback.ready),

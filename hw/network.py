@@ -50,7 +50,7 @@ class Network(wiring.Component):
 
     i: stream.Interface
 
-    def __init__(self, *, spec: spec.Network, primitives: Primitives = PORTABLE):
+    def __init__(self, *, spec: spec.NetworkSpec, primitives: Primitives = PORTABLE):
         self.spec = spec
         self.primitives = primitives
         #: Dimensions of each layer.
@@ -68,6 +68,6 @@ class Network(wiring.Component):
             m.submodules[f"layer{index}"] = layer
             wiring.connect(m, source, layer.i)
             wiring.connect(m, layer.port, wiring.flipped(getattr(self, f"layer{index}")))
-            source, width = layer.o, plan.drain
+            source, width = layer.o, plan.drain_width
         m.d.comb += source.ready.eq(1)
         return m

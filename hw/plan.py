@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from golden.spec import Layer
+from golden.spec import LayerSpec
 
 __all__ = ["LayerPlan", "PlanError", "signed_width"]
 
@@ -45,7 +45,7 @@ class LayerPlan:
         If the local error, shifted for every learning rate of the run, exceeds the multiplier.
     """
 
-    layer: Layer
+    layer: LayerSpec
     lr_growth: int = 0
 
     def __post_init__(self):
@@ -74,7 +74,7 @@ class LayerPlan:
         return self.groups * self.layer.columns
 
     @cached_property
-    def drain(self) -> int:
+    def drain_width(self) -> int:
         """Neurons per clock between lanes, classifier and feedback; divides the lanes."""
         lanes = self.layer.lanes
         return next(d for d in range(1, lanes + 1) if lanes % d == 0 and lanes // d <= DRAIN_BEATS)
@@ -82,7 +82,7 @@ class LayerPlan:
     @property
     def beats(self) -> int:
         """Clocks in which one group of neurons is drained."""
-        return self.layer.lanes // self.drain
+        return self.layer.lanes // self.drain_width
 
     @property
     def sample_beats(self) -> int:
@@ -92,12 +92,12 @@ class LayerPlan:
     @property
     def output_beats(self) -> int:
         """Beats of a whole sample that hold at least one neuron: what the next layer receives."""
-        return ceil(self.layer.neurons / self.drain)
+        return ceil(self.layer.neurons / self.drain_width)
 
     @cached_property
     def clusters(self) -> tuple[range, ...]:
         """The lanes of each cluster, in the order in which inputs pass through them."""
-        size = max(CLUSTER_LANES // self.drain, 1) * self.drain
+        size = max(CLUSTER_LANES // self.drain_width, 1) * self.drain_width
         lanes = self.layer.lanes
         return tuple(range(a, min(a + size, lanes)) for a in range(0, lanes, size))
 
@@ -107,13 +107,13 @@ class LayerPlan:
         Cluster k captures its results k clocks after cluster 0, and they pass k registers on
         their way out.
         """
-        return max(self.clusters[cluster].start // self.drain - 2 * cluster, 0)
+        return max(self.clusters[cluster].start // self.drain_width - 2 * cluster, 0)
 
     @cached_property
     def drain_span(self) -> int:
         """Clocks between the first beat of a group at the sink and the first free one after it."""
         return max(
-            self.drain_delay(k) + 2 * k + len(lanes) // self.drain
+            self.drain_delay(k) + 2 * k + len(lanes) // self.drain_width
             for k, lanes in enumerate(self.clusters)
         )
 

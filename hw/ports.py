@@ -119,17 +119,18 @@ def wave(plan: LayerPlan) -> data.StructLayout:
 
 
 def gradient_beat(plan: LayerPlan) -> data.StructLayout:
-    """Layout of `drain` local errors on their way to the lanes, shifted left by lr_max - lr."""
+    """Layout of `drain_width` local errors for the lanes, shifted left by lr_max - lr."""
     return data.StructLayout({
         "valid": 1,
         "index": range(plan.beats),
-        "g": data.ArrayLayout(signed(plan.update_width), plan.drain),
+        "g": data.ArrayLayout(signed(plan.update_width), plan.drain_width),
     })
 
 
 def drained(plan: LayerPlan) -> data.StructLayout:
-    """Layout of `drain` activations on their way out of the lanes."""
-    return data.StructLayout({"valid": 1, "y": data.ArrayLayout(unsigned(X_WIDTH), plan.drain)})
+    """Layout of `drain_width` activations on their way out of the lanes."""
+    y = data.ArrayLayout(unsigned(X_WIDTH), plan.drain_width)
+    return data.StructLayout({"valid": 1, "y": y})
 
 
 def weight_out(plan: LayerPlan) -> data.StructLayout:
@@ -140,14 +141,14 @@ def weight_out(plan: LayerPlan) -> data.StructLayout:
 class MonitorSignature(wiring.Signature):
     """Taps for verification; valid for one clock, without handshake.
 
-    - `y_valid`, `y`: activations of a sample, `drain` neurons a beat, n ascending, padding 0.
+    - `y_valid`, `y`: activations of a sample, `drain_width` neurons a beat, n ascending, padding 0.
     - `score_valid`, `s`, `e`: scores and class errors; `e` is 0 unless the sample trains.
     - `g_valid`, `g`: local errors of a training sample, in beats like `y`; they appear while the
       next packet is processed.
     """
 
     def __init__(self, plan: LayerPlan):
-        classes, drain = plan.layer.classes, plan.drain
+        classes, drain = plan.layer.classes, plan.drain_width
         super().__init__({
             "y_valid": Out(1),
             "y": Out(data.ArrayLayout(unsigned(X_WIDTH), drain)),

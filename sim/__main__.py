@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
-from golden.spec import Network
+from golden.spec import NetworkSpec
 from hw.description import DescriptionError, describe
 from hw.plan import PlanError
 
@@ -121,18 +121,18 @@ def _run(arguments: argparse.Namespace) -> int:
         waves=arguments.waves,
     )
     samples = sum(map(len, outcome.training))
-    if outcome.divergence:
-        print(outcome.divergence, file=sys.stderr)
+    if outcome.mismatch:
+        print(outcome.mismatch, file=sys.stderr)
     else:
         print(f"{samples} samples trained, {outcome.compared:,} values compared, all equal")
     if outcome.test_accuracy:
         shares = " / ".join(f"{share:.2%}" for share in outcome.test_accuracy)
         print(f"test, {sum(map(len, outcome.test))} samples in RTL: {shares}")
     print(f"see {out}/report.html")
-    return 1 if outcome.divergence else 0
+    return 1 if outcome.mismatch else 0
 
 
-def _noise(spec: Network, samples: int) -> tuple[np.ndarray, np.ndarray]:
+def _noise(spec: NetworkSpec, samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Make random pixels and labels."""
     random = np.random.default_rng(spec.seed)
     x = random.integers(0, 256, (samples, spec.inputs), np.uint8)

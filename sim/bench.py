@@ -22,7 +22,7 @@ __all__ = ["ADDRESS", "Reply", "Request", "serve"]
 #: Environment variable with the address of the socket at which requests are waiting.
 ADDRESS = "LEL_SIM_ADDRESS"
 #: Characters of words after which they are sent on.
-PARCEL = 1 << 18
+CHUNK = 1 << 18
 #: Nanoseconds of a clock of the harness.
 PERIOD = 2
 
@@ -41,7 +41,7 @@ class Request:
         Words for input channels: uint8 (words, bytes), little-endian, without the turn.
     outputs
         Words to take from output channels.
-    patience
+    timeout
         Clocks without an event after which something must be wrong.
     """
 
@@ -49,7 +49,7 @@ class Request:
     registers: Mapping[str, int] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     outputs: Mapping[str, int] = field(default_factory=dict)
-    patience: int = 1_000_000
+    timeout: int = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Bench:
         self.outputs = {
             name: _Output(getattr(dut, name), count) for name, count in request.outputs.items()
         }
-        guard = cocotb.start_soon(self._guard(request.patience))
+        guard = cocotb.start_soon(self._guard(request.timeout))
         await self._move(request.channels)
         guard.cancel()
         self._send(done=True)
@@ -162,7 +162,7 @@ class _Bench:
                     size += channel.take()
                     channel.missing -= 1
                     missing -= 1
-            if size > PARCEL:
+            if size > CHUNK:
                 self._send()
                 size = 0
         surplus = [f"{-c.missing} of {name}" for name, c in self.outputs.items() if c.missing < 0]
@@ -175,18 +175,18 @@ class _Bench:
             channel.words = []
         self.connection.send(Reply(words, int(get_sim_time("ns") / PERIOD), **state))
 
-    async def _guard(self, patience: int):
+    async def _guard(self, timeout: int):
         """Give up when nothing has happened for too long."""
         count = -1
         while count != self.count:
             count = self.count
-            await Timer(patience * PERIOD, "ns")
+            await Timer(timeout * PERIOD, "ns")
         waiting = ", ".join(
             f"{channel.missing} of {name}"
             for name, channel in {**self.inputs, **self.outputs}.items()
             if channel.missing
         )
-        self._fail(f"the design did nothing for {patience} clocks; missing: {waiting}")
+        self._fail(f"the design did nothing for {timeout} clocks; missing: {waiting}")
 
     def _fail(self, error: str):
         self._send(error=error)

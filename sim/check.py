@@ -11,11 +11,11 @@ from hw.ports import Command
 
 from .rtl import Rtl, Samples, training_packets
 
-__all__ = ["Divergence", "DivergenceError", "Pair", "first_difference"]
+__all__ = ["Mismatch", "MismatchError", "Pair", "first_difference"]
 
 
 @dataclass(frozen=True)
-class Divergence:
+class Mismatch:
     """Where hardware and golden model first differ.
 
     Parameters
@@ -50,17 +50,17 @@ class Divergence:
         index = f"[{', '.join(map(str, self.index))}]" if self.index else ""
         when = f"after sample {self.sample}" if self.quantity == "W" else f"sample {self.sample}"
         return (
-            f"first divergence, {self.stage}: layer {self.layer}, {when}, {self.quantity}{index}: "
+            f"first mismatch, {self.stage}: layer {self.layer}, {when}, {self.quantity}{index}: "
             f"expected {self.expected}, got {self.got} (values that differ there: {self.count})"
         )
 
 
-class DivergenceError(Exception):
-    """Hardware and golden model disagree; `divergence` tells where."""
+class MismatchError(Exception):
+    """Hardware and golden model disagree; `mismatch` tells where."""
 
-    def __init__(self, divergence: Divergence):
-        super().__init__(str(divergence))
-        self.divergence = divergence
+    def __init__(self, mismatch: Mismatch):
+        super().__init__(str(mismatch))
+        self.mismatch = mismatch
 
 
 def first_difference(expected: Samples, got: Samples) -> dict[str, Any] | None:
@@ -74,7 +74,7 @@ def first_difference(expected: Samples, got: Samples) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        The fields of a `Divergence` but `stage`, `sample` counting from the first of these; in that
+        The fields of a `Mismatch` but `stage`, `sample` counting from the first of these; in that
         sample, of the lowest layer, the first quantity in the order of `expected`, and the lowest
         index. None if there is no difference.
     """
@@ -103,7 +103,7 @@ def first_difference(expected: Samples, got: Samples) -> dict[str, Any] | None:
 class Pair:
     """A network in Verilator and its golden model, doing the same.
 
-    All methods raise a `DivergenceError` at the first difference.
+    All methods raise a `MismatchError` at the first difference.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class Pair:
         expected = [{"W": layer.W.numpy()[None]} for layer in self.golden.layers]
         difference = first_difference(expected, [{"W": w[None]} for w in weights])
         if difference:
-            raise DivergenceError(Divergence("weights", **{**difference, "sample": self.trained}))
+            raise MismatchError(Mismatch("weights", **{**difference, "sample": self.trained}))
         self.compared += sum(w.size for w in weights)
         return weights
 
@@ -218,4 +218,4 @@ class Pair:
             stage, number = "training", self.trained + int(training[:sample].sum())
         else:
             stage, number = "inference", self.inferred + int((~training[:sample]).sum())
-        raise DivergenceError(Divergence(stage, **{**difference, "sample": number}))
+        raise MismatchError(Mismatch(stage, **{**difference, "sample": number}))

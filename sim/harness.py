@@ -186,7 +186,7 @@ class Recorder(wiring.Component):
         taps = MonitorSignature(plan)
         y, s, e, g = (cast(data.ArrayLayout, taps.members[name].shape) for name in "yseg")
         result = result_layout(plan.layer.classes)
-        neurons = plan.sample_beats * plan.drain
+        neurons = plan.sample_beats * plan.drain_width
         beats = range(plan.sample_beats + 2)
         super().__init__({
             "monitor": In(taps),

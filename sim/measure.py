@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from golden.model import Network as Golden
-from golden.spec import Layer
-from golden.spec import Network as Spec
+from golden.model import IntegerNetwork
+from golden.spec import LayerSpec, NetworkSpec
 from hw.network import Network
 from hw.plan import LayerPlan
 from hw.ports import Command
@@ -52,7 +51,7 @@ class Speed:
     checked: float
 
 
-def speed(spec: Spec, x: np.ndarray, labels: np.ndarray) -> Speed:
+def speed(spec: NetworkSpec, x: np.ndarray, labels: np.ndarray) -> Speed:
     """Measure how fast a network is simulated while it trains on samples (n, M).
 
     All three ways take turns, so that a busy machine slows them all; the medians count.
@@ -61,7 +60,7 @@ def speed(spec: Spec, x: np.ndarray, labels: np.ndarray) -> Speed:
     bare = _bare_program(spec)
     rates = []
     with tempfile.TemporaryDirectory() as folder, Rtl(spec, folder=Path(folder)) as rtl:
-        pair = Pair(rtl, Golden(spec))
+        pair = Pair(rtl, IntegerNetwork(spec))
         pair.weights()
         words = Path(folder) / "words"
         packet_words(spec.inputs, [Command.TRAIN] * len(x), labels, x).tofile(words)
@@ -82,7 +81,7 @@ def _rate(rtl: Rtl, work: Iterable[Any]) -> float:
     return (rtl.clocks - clocks) / (time.perf_counter() - begin)
 
 
-def _bare_program(spec: Spec) -> Path:
+def _bare_program(spec: NetworkSpec) -> Path:
     plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
     harness = Harness(Network(spec=spec), plans, clock=False)
     registers = " ".join(
@@ -126,7 +125,7 @@ class Use:
     shares: dict[str, float]
 
 
-def use(spec: Spec, x: np.ndarray, labels: np.ndarray, *, skip: int) -> list[Use]:
+def use(spec: NetworkSpec, x: np.ndarray, labels: np.ndarray, *, skip: int) -> list[Use]:
     """Read from the counters of each layer how it trains on samples (n, M).
 
     The first `skip` samples, in which the chain fills, do not count; nor does the end of the last.
@@ -136,7 +135,7 @@ def use(spec: Spec, x: np.ndarray, labels: np.ndarray, *, skip: int) -> list[Use
     return [_use(layer, [part[layer.index] for part in parts], skip) for layer in spec.layers]
 
 
-def _use(layer: Layer, parts: list[dict[str, np.ndarray]], skip: int) -> Use:
+def _use(layer: LayerSpec, parts: list[dict[str, np.ndarray]], skip: int) -> Use:
     """Compare the counters at the results of two samples, whole steps apart.
 
     When the result of the last sample comes, a FLUSH may have begun, which is no step: it does not

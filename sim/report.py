@@ -237,8 +237,8 @@ def render(outcome: "Outcome", result: Mapping[str, Any]) -> str:
     """
     spec = outcome.spec
     accuracy = outcome.test_accuracy or [None] * len(spec.layers)
-    if outcome.divergence:
-        verdict = ("bad", "Not bit-exact", str(outcome.divergence))
+    if outcome.mismatch:
+        verdict = ("bad", "Not bit-exact", str(outcome.mismatch))
     else:
         verdict = (
             "good",

@@ -12,8 +12,7 @@ import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from golden.spec import Layer
-from golden.spec import Network as Spec
+from golden.spec import LayerSpec, NetworkSpec
 from hw.network import Network
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Command, Rule
@@ -28,7 +27,7 @@ __all__ = ["Rtl", "Samples", "decode", "packet_words", "rule", "training_packets
 Samples = list[dict[str, np.ndarray]]
 
 #: The longest that a layer may be silent, in passes over its weights.
-PATIENCE = 20
+TIMEOUT = 20
 
 
 def decode(layout: Any, words: Sequence[str]) -> dict[str, np.ndarray]:
@@ -75,7 +74,7 @@ def _integers(bits: np.ndarray, signed: bool) -> np.ndarray:
     return values - ((values >> width - 1) << width) if signed and width else values
 
 
-def rule(layer: Layer) -> Rule:
+def rule(layer: LayerSpec) -> Rule:
     """Look up the value of the rule register that a description asks for."""
     return Rule[layer.rule.upper()]
 
@@ -119,7 +118,7 @@ class Rtl:
         ends early, or falls silent.
     """
 
-    def __init__(self, spec: Spec, *, folder: Path, waves: bool = False):
+    def __init__(self, spec: NetworkSpec, *, folder: Path, waves: bool = False):
         self.spec = spec
         self.folder = folder
         self.plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
@@ -135,7 +134,7 @@ class Rtl:
         self._model = verilator.build(
             self._harness, name="lel", verilog_sources=clock, waves=waves
         )
-        self._patience = PATIENCE * sum(
+        self._timeout = TIMEOUT * sum(
             plan.groups * plan.group_clocks + plan.layer.weights for plan in self.plans
         )
         self._pending: Iterator[Reply] = iter(())
@@ -185,7 +184,7 @@ class Rtl:
         registers = {} if self.clocks else dict.fromkeys(self._harness.inputs, 0)
         registers |= {f"lr{i}": lr for i, lr in enumerate(self.lr)}
         registers |= {f"rule{i}": rule.value for i, rule in enumerate(self.rule)}
-        request = Request(self._harness.channels, registers, inputs, outputs, self._patience)
+        request = Request(self._harness.channels, registers, inputs, outputs, self._timeout)
         with self._alive():
             self._connection.send(request)
         self._pending = self._replies()

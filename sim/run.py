@@ -17,11 +17,11 @@ import torch
 from tqdm import tqdm
 
 from golden.data import Data, order
-from golden.model import Network as Golden
-from golden.spec import Network as Spec
+from golden.model import IntegerNetwork
+from golden.spec import NetworkSpec
 
 from . import report
-from .check import Divergence, DivergenceError, Pair
+from .check import Mismatch, MismatchError, Pair
 from .rtl import Rtl
 
 __all__ = ["Outcome", "simulate"]
@@ -49,7 +49,7 @@ class Outcome:
         The performance counters of each layer, over training only.
     weights
         The weights of each layer (N, M + 1), as read from the hardware after training.
-    divergence
+    mismatch
         The first difference to the golden model.
     compared
         Values that have been compared.
@@ -57,13 +57,13 @@ class Outcome:
         Clocks simulated in the whole run, and the time that it took.
     """
 
-    spec: Spec
+    spec: NetworkSpec
     training: list[np.ndarray] = field(default_factory=list)
     test: list[np.ndarray] = field(default_factory=list)
     epochs: list[tuple[int, list[float]]] = field(default_factory=list)
     counters: list[dict[str, int]] = field(default_factory=list)
     weights: list[np.ndarray] = field(default_factory=list)
-    divergence: Divergence | None = None
+    mismatch: Mismatch | None = None
     compared: int = 0
     clocks: int = 0
     seconds: float = 0.0
@@ -100,8 +100,8 @@ class Outcome:
                 for layer in self.spec.layers
             ],
             "samples": sum(map(len, self.training)),
-            "mismatches": self.divergence.count if self.divergence else 0,
-            "first_divergence": asdict(self.divergence) if self.divergence else None,
+            "mismatches": self.mismatch.count if self.mismatch else 0,
+            "first_mismatch": asdict(self.mismatch) if self.mismatch else None,
             "values_compared": self.compared,
             "test_samples": sum(map(len, self.test)),
             "test_accuracy": self.test_accuracy,
@@ -160,7 +160,7 @@ def _segments(total: int, per_epoch: int, every: int) -> Iterator[tuple[int, int
 
 
 def simulate(
-    spec: Spec,
+    spec: NetworkSpec,
     data: Data,
     *,
     out: Path,
@@ -168,7 +168,7 @@ def simulate(
     test: int | None = None,
     every: int = 1000,
     waves: bool = False,
-    golden: Golden | None = None,
+    golden: IntegerNetwork | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Train and test a network in Verilator beside the golden model, comparing every bit.
@@ -197,7 +197,7 @@ def simulate(
     ------
     SimulationError
         If the network cannot be compiled or simulated to the end. There is no result then. A
-        divergence is a result: `Outcome.divergence`.
+        mismatch is a result: `Outcome.mismatch`.
     """
     # The simulator has the other core; more threads than one only get in its way.
     torch.set_num_threads(1)
@@ -207,12 +207,12 @@ def simulate(
     begin = time.monotonic()
     outcome = Outcome(spec)
     with Rtl(spec, folder=out, waves=waves) as rtl:
-        pair = Pair(rtl, golden or Golden(spec))
+        pair = Pair(rtl, golden or IntegerNetwork(spec))
         try:
             _train(pair, data, outcome, samples=samples, every=every, quiet=quiet)
             _test(pair, data, outcome, samples=test, quiet=quiet)
-        except DivergenceError as error:
-            outcome.divergence = error.divergence
+        except MismatchError as error:
+            outcome.mismatch = error.mismatch
             outcome.weights = rtl.read()
         outcome.compared = pair.compared
         outcome.clocks = rtl.clocks

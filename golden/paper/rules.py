@@ -35,9 +35,9 @@ __all__ = [
     "Dropout",
     "Feedback",
     "Float",
+    "FloatNetwork",
     "Linear",
     "LocalErrors",
-    "Network",
     "Scores",
     "TopError",
     "draw",
@@ -181,7 +181,7 @@ class Scores(NamedTuple):
     prediction: Tensor
 
 
-class Network(ABC):
+class FloatNetwork(ABC):
     """Blocks, classifiers, and their training by Nesterov's gradient and cross-entropy.
 
     Parameters
@@ -257,7 +257,7 @@ class Network(ABC):
         return torch.as_tensor(x, device=self.generator.device) / 255
 
 
-class LocalErrors(Network):
+class LocalErrors(FloatNetwork):
     """Every block learns from the error of its own classifier, equations (3) to (6)."""
 
     def scores(self, x: Tensor) -> list[Tensor]:
@@ -269,7 +269,7 @@ class LocalErrors(Network):
         return scores
 
 
-class TopError(Network):
+class TopError(FloatNetwork):
     """All blocks learn from the error on the top: backpropagation, or feedback alignment."""
 
     def scores(self, x: Tensor) -> list[Tensor]:
@@ -297,7 +297,7 @@ class Float(Run):
     neurons
         Of each block.
     lr, momentum
-        As for `Network`; the defaults are the paper's.
+        As for `FloatNetwork`; the defaults are the paper's.
     """
 
     rule: str
@@ -315,7 +315,7 @@ class Float(Run):
                     f"{key} must be one of {', '.join(known)}, not {getattr(self, key)!r}"
                 )
 
-    def model(self) -> Network:
+    def model(self) -> FloatNetwork:
         """Make the network, at its start, on the GPU if there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         generator = torch.Generator(device).manual_seed(self.seed)

@@ -45,8 +45,8 @@ __all__ = [
     "NETWORKS",
     "Conv",
     "Full",
-    "Layer",
-    "Network",
+    "LayerShape",
+    "NetworkShape",
     "Traffic",
     "backpropagation",
     "count",
@@ -135,7 +135,7 @@ class Full:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerShape:
     """The sizes of a layer.
 
     Parameters
@@ -186,11 +186,11 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkShape:
     """A network, bottom layer first."""
 
     name: str
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerShape, ...]
 
     def total(self, name: str) -> int:
         """Sum a size over the layers."""
@@ -206,7 +206,9 @@ class Network:
         return self.total("classes"), self.total("fan_out") / 2
 
 
-def describe(name: str, *stack: Conv | Full, side: int = 1, maps: int, classes: int) -> Network:
+def describe(
+    name: str, *stack: Conv | Full, side: int = 1, maps: int, classes: int
+) -> NetworkShape:
     """Find the sizes of a stack of layers on `maps` square maps of inputs.
 
     >>> net = describe("tiny", Conv(4, kernel=3, pool=2), Full(5), side=6, maps=2, classes=3)
@@ -222,11 +224,11 @@ def describe(name: str, *stack: Conv | Full, side: int = 1, maps: int, classes: 
         else:
             fan_in, positions = inputs, 1
             side, maps, trained = 1, part.neurons, part.trained
-        layers.append(Layer(inputs, fan_in, maps, positions, side**2 * maps, classes, trained))
-    return Network(name, tuple(layers))
+        layers.append(LayerShape(inputs, fan_in, maps, positions, side**2 * maps, classes, trained))
+    return NetworkShape(name, tuple(layers))
 
 
-def translate(network: spec.Network) -> Network:
+def translate(network: spec.NetworkSpec) -> NetworkShape:
     """Find the sizes of a description.
 
     Raises
@@ -261,7 +263,7 @@ NETWORKS = (
 )
 
 
-def backpropagation(layer: Layer, batch: int) -> Traffic:
+def backpropagation(layer: LayerShape, batch: int) -> Traffic:
     """Count a step of a layer as the paper does for standard backpropagation.
 
     Weights come in for either pass, activations go out in the first and come in for the second.
@@ -274,7 +276,7 @@ def backpropagation(layer: Layer, batch: int) -> Traffic:
     )
 
 
-def local_errors(layer: Layer, batch: int) -> Traffic:
+def local_errors(layer: LayerShape, batch: int) -> Traffic:
     """Count a step of a layer as the paper does for local errors: weights come in once."""
     return Traffic(
         reads=layer.weights,
@@ -283,7 +285,7 @@ def local_errors(layer: Layer, batch: int) -> Traffic:
     )
 
 
-def ours(layer: Layer, batch: int) -> Traffic:
+def ours(layer: LayerShape, batch: int) -> Traffic:
     """Count a step of a layer as the hardware's counters do, which has a batch of 1.
 
     For larger batches, and for convolutions, this is what the rule takes: inputs and local errors
@@ -298,7 +300,7 @@ def ours(layer: Layer, batch: int) -> Traffic:
 
 
 #: Ways to train, by the name that exhibits give them.
-METHODS: dict[str, Callable[[Layer, int], Traffic]] = {
+METHODS: dict[str, Callable[[LayerShape, int], Traffic]] = {
     "backpropagation": backpropagation,
     "local errors": local_errors,
     "ours": ours,
@@ -306,7 +308,11 @@ METHODS: dict[str, Callable[[Layer, int], Traffic]] = {
 
 
 def count(
-    method: Callable[[Layer, int], Traffic], network: Network, *, batch: int, steps: int = 1
+    method: Callable[[LayerShape, int], Traffic],
+    network: NetworkShape,
+    *,
+    batch: int,
+    steps: int = 1,
 ) -> Traffic:
     """Count steps of a whole network.
 
@@ -318,12 +324,12 @@ def count(
     return Traffic(*(steps * sum(column) for column in zip(*parts, strict=True)))
 
 
-def in_hardware(network: Network, batch: int) -> bool:
+def in_hardware(network: NetworkShape, batch: int) -> bool:
     """Tell whether hardware trains so; if not, `ours` is a count alone."""
     return batch == 1 and all(layer.positions == 1 for layer in network.layers)
 
 
-def table1(networks: Sequence[Network] = NETWORKS) -> Exhibit:
+def table1(networks: Sequence[NetworkShape] = NETWORKS) -> Exhibit:
     """Evaluate Table 1 for networks, beside ours, and the paper's condition."""
     sizes = {network.name: _sizes(network) for network in networks}
     text = [
@@ -371,7 +377,7 @@ def figure6() -> Exhibit:
     return Exhibit("figure6", {"counts": _counts(NETWORKS)}, FIGURE_TEXT, {"figure6": figure})
 
 
-def _sizes(network: Network) -> dict[str, Any]:
+def _sizes(network: NetworkShape) -> dict[str, Any]:
     """Sum up a network; an inequality is a pair of its sides."""
     return {
         "parameters": network.total("weights"),
@@ -382,7 +388,7 @@ def _sizes(network: Network) -> dict[str, Any]:
     }
 
 
-def _counts(networks: Sequence[Network]) -> dict[str, Any]:
+def _counts(networks: Sequence[NetworkShape]) -> dict[str, Any]:
     """Count everything: by setting, network and method."""
     return {
         words: {
@@ -405,7 +411,7 @@ def _compare(left: float, right: float) -> str:
     return f"{left:,.0f} {'<' if left < right else '≥'} {right:,.0f}"
 
 
-def _rows(networks: Sequence[Network], batch: int, steps: int) -> Iterator[list[str]]:
+def _rows(networks: Sequence[NetworkShape], batch: int, steps: int) -> Iterator[list[str]]:
     """Write a row for each network and method; shares are of backpropagation in the same steps."""
     for network in networks:
         whole = count(backpropagation, network, batch=batch, steps=steps)

@@ -12,7 +12,7 @@ from boards.frames import Frame
 from boards.host import Board, LinkError
 from boards.link import Link
 from boards.protocol import Info, LinkShape, Op, fingerprint
-from golden.model import Network as Golden
+from golden.model import IntegerNetwork
 from golden.spec import parse
 from hw.network import Network
 from hw.plan import LayerPlan
@@ -320,7 +320,7 @@ def test_shape_errors(change, message):
 def test_network():
     """A network learns behind the link what the golden model does, from weights that are loaded."""
     board = Board(SimulatedPort(Network(spec=SPEC, primitives=PORTABLE)))
-    golden = Golden(SPEC)
+    golden = IntegerNetwork(SPEC)
     rng = np.random.default_rng(3)
     images = rng.integers(0, 256, (8, SPEC.inputs), np.uint8)
     labels = rng.integers(0, SPEC.classes, len(images))

@@ -12,7 +12,7 @@ from golden import __main__ as cli
 from golden import training
 from golden.cli import data_of
 from golden.data import FOLDER, Data, order
-from golden.model import Network
+from golden.model import IntegerNetwork
 from golden.spec import load, parse
 
 SMALL = """\
@@ -72,7 +72,7 @@ def test_train(config, tmp_path, capsys):
 
     # The same, by hand.
     spec = load(config)
-    network, data = Network(spec), data_of(spec)
+    network, data = IntegerNetwork(spec), data_of(spec)
     for epoch in range(2):
         seen = order(spec.seed, epoch, 1437)
         for k in range(0, 1436, 4):
@@ -104,7 +104,7 @@ def test_epochs_of_samples():
     pixels, labels = np.zeros((7, 2), np.uint8), np.zeros(7, int)
     data = Data(pixels, labels, pixels, labels)
     for samples, expected in ((None, [6, 6, 6]), (3, [3]), (6, [6]), (11, [6, 3])):
-        made = [sum(steps) for _, steps in training.epochs(Network(spec), data, samples)]
+        made = [sum(steps) for _, steps in training.epochs(IntegerNetwork(spec), data, samples)]
         assert made == expected
 
 
@@ -112,7 +112,7 @@ def test_accuracy_of_more_samples_than_are_inferred_at_once(monkeypatch):
     spec = parse({"inputs": 3, "classes": 3, "layer": [{"neurons": 5}, {"neurons": 4}]}, "t")
     random = np.random.default_rng(1)
     x, labels = random.integers(0, 256, (10, 3), np.uint8), random.integers(0, 3, 10)
-    network = Network(spec)
+    network = IntegerNetwork(spec)
     expected = [(step.prediction.numpy() == labels).mean() for step in network.infer(x)]
     monkeypatch.setattr(training, "CHUNK", 4)
     assert training.accuracy(network, x, labels) == pytest.approx(expected)
@@ -171,7 +171,7 @@ def test_interrupted(config, capsys, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Network, "train", stop)
+    monkeypatch.setattr(IntegerNetwork, "train", stop)
     assert cli.main(["train", config]) == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ the one rounding of the update where the rate is below 1, and that is applied to
 import pytest
 import torch
 
-from golden.model import Network
+from golden.model import IntegerNetwork
 from golden.spec import parse
 
 #: No shift of y, s, e and g loses a bit: z is a multiple of 2^(fw + fx - fy), and
@@ -34,7 +34,7 @@ def trained(formats, rule, batch):
     """
     layer = {"neurons": NEURONS, "rule": rule, "wb": 18, **formats}
     table = {"inputs": INPUTS, "classes": CLASSES, "seed": 3, "layer": [layer]}
-    network = Network(parse(table, "exact"))
+    network = IntegerNetwork(parse(table, "exact"))
     (model,), p = network.layers, network.spec.layers[0]
 
     random = torch.Generator().manual_seed(batch)

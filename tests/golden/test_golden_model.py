@@ -10,13 +10,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from golden import lfsr
-from golden.model import Network, exact, project, rs
+from golden.model import IntegerNetwork, exact, project, rs
 from golden.spec import FORMATS, SpecError, parse
 
 
 def network(**changes):
     layer = {"neurons": 2, "lanes": 1} | changes
-    return Network(parse({"inputs": 4, "classes": 10, "seed": 1, "layer": [layer]}, "check"))
+    return IntegerNetwork(parse({"inputs": 4, "classes": 10, "seed": 1, "layer": [layer]}, "check"))
 
 
 def test_check_values():
@@ -170,7 +170,7 @@ def test_against_reference(rule, batch, lower, upper):
     }
     if rule == "tlc":
         table["layer"][0]["lrv"] = 5
-    net = Network(parse(table | {"batch": batch}, "reference"))
+    net = IntegerNetwork(parse(table | {"batch": batch}, "reference"))
     references = [Reference(layer) for layer in net.layers]
     random = torch.Generator().manual_seed(1)
     for step in range(10):
@@ -201,7 +201,7 @@ def test_formats_against_reference(formats, rule, batch, seed):
     except SpecError:
         assume(False)
         raise
-    net = Network(described)
+    net = IntegerNetwork(described)
     (model,) = net.layers
     reference = Reference(model)
     random = torch.Generator().manual_seed(seed)

@@ -15,7 +15,7 @@ import torch
 
 from golden import data, runs, training
 from golden.data import FOLDER, DataError
-from golden.model import Network
+from golden.model import IntegerNetwork
 from golden.runs import Integer, perform
 from golden.spec import SpecError, parse
 
@@ -34,7 +34,7 @@ def run(name="a run", held_out=False, **changes):
 
 def by_hand(described, samples):
     """Train without what is tested here; give the curve and the accuracy in training."""
-    network, curve = Network(described), []
+    network, curve = IntegerNetwork(described), []
     for _, steps in training.epochs(network, samples):
         assert sum(steps) > 1000
         curve.append(training.accuracy(network, samples.test_x, samples.test_y))
@@ -56,7 +56,7 @@ def test_a_run(tmp_path):
 def test_a_run_is_not_made_twice(tmp_path, monkeypatch):
     first = perform([run(), run("the same")], tmp_path)
     assert first[0] == first[1]
-    monkeypatch.setattr(Network, "train", None)
+    monkeypatch.setattr(IntegerNetwork, "train", None)
     assert perform([run()], tmp_path) == first[:1]
 
 
@@ -70,8 +70,8 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
         trained.append(epoch)
         return kept(network, x, labels, epoch)
 
-    kept = Network.train
-    monkeypatch.setattr(Network, "train", train)
+    kept = IntegerNetwork.train
+    monkeypatch.setattr(IntegerNetwork, "train", train)
     with pytest.raises(KeyboardInterrupt):
         perform([run()], tmp_path / "cut")
     # 89 batches an epoch: the second is cut, and made again from its start.

@@ -6,7 +6,7 @@ import copy
 import numpy as np
 import pytest
 
-from sim.check import Divergence, first_difference
+from sim.check import Mismatch, first_difference
 
 
 @pytest.fixture
@@ -55,15 +55,15 @@ def test_first_difference(samples, places, first):
 
 
 def test_wording():
-    divergence = Divergence("training", 17, 1, "y", (3,), 12, 13, 2)
-    assert str(divergence) == (
-        "first divergence, training: layer 1, sample 17, y[3]: expected 12, got 13 "
+    mismatch = Mismatch("training", 17, 1, "y", (3,), 12, 13, 2)
+    assert str(mismatch) == (
+        "first mismatch, training: layer 1, sample 17, y[3]: expected 12, got 13 "
         "(values that differ there: 2)"
     )
-    divergence = Divergence("weights", 1000, 0, "W", (3, 5), -7, 7, 1)
-    assert str(divergence) == (
-        "first divergence, weights: layer 0, after sample 1000, W[3, 5]: expected -7, got 7 "
+    mismatch = Mismatch("weights", 1000, 0, "W", (3, 5), -7, 7, 1)
+    assert str(mismatch) == (
+        "first mismatch, weights: layer 0, after sample 1000, W[3, 5]: expected -7, got 7 "
         "(values that differ there: 1)"
     )
-    divergence = Divergence("inference", 0, 2, "prediction", (), 1, 9, 1)
-    assert "layer 2, sample 0, prediction: expected 1, got 9" in str(divergence)
+    mismatch = Mismatch("inference", 0, 2, "prediction", (), 1, 9, 1)
+    assert "layer 2, sample 0, prediction: expected 1, got 9" in str(mismatch)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from golden.model import Network as Golden
+from golden.model import IntegerNetwork
 from golden.spec import load
 from sim import __main__ as cli
 from sim import run
@@ -56,10 +56,10 @@ def test_epochs_override_the_description(config, tmp_path):
 def test_divergence(config, tmp_path, capsys, monkeypatch):
     other = tmp_path / "other.toml"
     other.write_text(TINY.format(batch=1).replace("seed = 1", "seed = 2"))
-    monkeypatch.setattr(run, "Golden", lambda _spec: Golden(load(other)))
+    monkeypatch.setattr(run, "IntegerNetwork", lambda _spec: IntegerNetwork(load(other)))
     out = tmp_path / "out"
     assert cli.main([config, "--samples", "5", "--out", str(out)]) == 1
-    expected = r"first divergence, weights: layer 0, after sample 0, W[0, 0]: expected "
+    expected = r"first mismatch, weights: layer 0, after sample 0, W[0, 0]: expected "
     assert expected in capsys.readouterr().err
     assert json.loads((out / "result.json").read_text())["mismatches"] > 100
 

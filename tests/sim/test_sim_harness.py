@@ -141,7 +141,7 @@ class Layer:
             await ctx.tick()
 
     async def beats(self, ctx, name, values):
-        taps, width = self.recorder.monitor, self.recorder.plan.drain
+        taps, width = self.recorder.monitor, self.recorder.plan.drain_width
         for k in range(0, len(values), width):
             await self.wait(ctx)
             ctx.set(getattr(taps, name), values[k : k + width])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden.model import Network as Golden
+from golden.model import IntegerNetwork
 from hw.ports import Command
 from sim.check import Pair
 from sim.rtl import Rtl
@@ -49,7 +49,7 @@ def test_network(name, tmp_path):
     spec = NETWORKS[name]
     random = np.random.default_rng(1)
     with Rtl(spec, folder=tmp_path) as rtl:
-        golden = Golden(spec)
+        golden = IntegerNetwork(spec)
         pair = Pair(rtl, golden)
         pair.weights()
 

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from golden.model import Network as Golden
+from golden.model import IntegerNetwork
 from hw.ports import COUNTERS
 from sim import run
-from sim.check import Divergence, Pair
+from sim.check import Mismatch, Pair
 from sim.run import simulate
 from sim.verilator import SimulationError
 from tests.sim.networks import data, tiny
@@ -28,7 +28,7 @@ def result_of(folder):
 def test_success(spec, tmp_path):
     outcome = simulate(spec, data(spec), out=tmp_path, every=4, quiet=True)
 
-    golden = Golden(spec)
+    golden = IntegerNetwork(spec)
     for epoch in range(spec.epochs):
         for k in run.order(spec.seed, epoch, 10):
             golden.train(data(spec).train_x[k : k + 1], data(spec).train_y[k : k + 1], epoch=epoch)
@@ -45,7 +45,7 @@ def test_success(spec, tmp_path):
     result = result_of(tmp_path)
     assert result["samples"] == 20
     assert result["mismatches"] == 0
-    assert result["first_divergence"] is None
+    assert result["first_mismatch"] is None
     assert result["test_samples"] == 5
     assert result["test_accuracy"] == right
     assert result["epochs"][-1] == {"samples": 20, "test_accuracy": right}
@@ -81,11 +81,11 @@ def test_without_test(spec, tmp_path):
 
 
 def test_wrong_initial_weight(spec, tmp_path):
-    golden = Golden(spec)
+    golden = IntegerNetwork(spec)
     golden.layers[1].W[2, 3] += 1
     outcome = simulate(spec, data(spec), out=tmp_path, golden=golden, quiet=True)
     wrong = int(golden.layers[1].W[2, 3])
-    assert outcome.divergence == Divergence("weights", 0, 1, "W", (2, 3), wrong, wrong - 1, 1)
+    assert outcome.mismatch == Mismatch("weights", 0, 1, "W", (2, 3), wrong, wrong - 1, 1)
     assert result_of(tmp_path)["samples"] == 0
 
 
@@ -93,7 +93,7 @@ class Wrong:
     """A golden model with one value wrong, in one training sample."""
 
     def __init__(self, spec, sample, layer, quantity, index):
-        self.golden = Golden(spec)
+        self.golden = IntegerNetwork(spec)
         self.layers = self.golden.layers
         self.infer = self.golden.infer
         self.sample, self.layer, self.quantity, self.index = sample, layer, quantity, index
@@ -117,12 +117,12 @@ class Wrong:
 def test_wrong_value(spec, tmp_path, sample, layer, quantity, index):
     golden = Wrong(spec, sample, layer, quantity, index)
     outcome = simulate(spec, data(spec), out=tmp_path, golden=golden, quiet=True)
-    assert outcome.divergence == Divergence(
+    assert outcome.mismatch == Mismatch(
         "training", sample, layer, quantity, index, golden.value, golden.value - 1, 1
     )
     result = result_of(tmp_path)
     assert result["mismatches"] == 1
-    assert result["first_divergence"]["sample"] == sample
+    assert result["first_mismatch"]["sample"] == sample
     assert result["test_accuracy"] is None
     assert "Not bit-exact" in (tmp_path / "report.html").read_text()
     with np.load(tmp_path / "weights.npz") as weights:

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A FIFO for data that cannot wait: whoever causes them reserves their room beforehand."""
+
+from amaranth.hdl import Module, Shape, ShapeLike, Signal
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["CreditFIFO"]
+
+
+class CreditFIFO(wiring.Component):
+    """FIFO whose input has no back-pressure, only a count of what has been promised to it.
+
+    `space` says that `burst` more words may be promised, `reserve` promises them. The words may
+    come at any time after that, each with `i_valid`. `idle` says that nothing is promised or kept.
+
+    Parameters
+    ----------
+    shape
+        Of a word.
+    depth
+        Words that may be promised or kept at once.
+    burst
+        Words that are promised at once, at most `depth`.
+    """
+
+    i: Signal
+    i_valid: Signal
+    reserve: Signal
+    space: Signal
+    idle: Signal
+    o: stream.Interface
+
+    def __init__(self, *, shape: ShapeLike, depth: int, burst: int = 1):
+        if not 1 <= burst <= depth:
+            raise ValueError(f"burst must be between 1 and depth, {depth}, not {burst!r}")
+        self.shape = shape
+        self.depth = depth
+        self.burst = burst
+        super().__init__({
+            "i": In(shape),
+            "i_valid": In(1),
+            "reserve": In(1),
+            "space": Out(1),
+            "idle": Out(1),
+            "o": Out(stream.Signature(shape)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        # Its output register takes a word only some clocks after it has come.
+        m.submodules.fifo = words = fifo.SyncFIFOBuffered(
+            width=Shape.cast(self.shape).width, depth=self.depth + 2
+        )
+        m.d.comb += [
+            words.w_data.eq(self.i),
+            words.w_en.eq(self.i_valid),
+            self.o.valid.eq(words.r_rdy),
+            self.o.p.eq(words.r_data),
+            words.r_en.eq(self.o.ready),
+        ]
+
+        free = Signal(range(self.depth + 1), init=self.depth)
+        taken = Signal()
+        m.d.comb += [
+            taken.eq(self.o.valid & self.o.ready),
+            self.space.eq(free >= self.burst),
+            self.idle.eq(free == self.depth),
+        ]
+        with m.If(self.reserve):
+            m.d.sync += free.eq(free - self.burst + taken)
+        with m.Else():
+            m.d.sync += free.eq(free + taken)
+        return m

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The classifier against the contract: scores of samples with gaps, and without any between."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.local_error.classifier import Classifier
+from hw.local_error.random_weights import fields
+from tests.hw.bench import plan, simulate
+
+PLANS = st.builds(
+    plan,
+    neurons=st.integers(1, 60),
+    lanes=st.sampled_from([1, 3, 4, 7, 16, 24, 48, 64]),  # 1 to 4 neurons a beat
+    classes=st.integers(2, 26),
+    mb=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+)
+
+
+def scores(layer, y):
+    u1 = fields(layer.seeds[1], neurons=layer.neurons, classes=layer.classes, width=layer.mb)
+    return [
+        sum((2 * u1[n][c] - 2**layer.mb + 1) * y[n] for n in range(layer.neurons))
+        for c in range(layer.classes)
+    ]
+
+
+def feed(plan, samples, rng, gap):
+    """Send samples; `s` must be theirs from `delay` clocks after the last beat, and must stay."""
+    dut = Classifier(plan=plan)
+    ended, clock, seen = [], 0, []
+
+    async def stimulus(ctx):
+        nonlocal clock
+        for y in samples:
+            lanes = [*y, *[0] * (plan.sample_beats * plan.drain_width - len(y))]
+            for beat in range(plan.sample_beats):
+                while rng.random() < gap:
+                    ctx.set(dut.i_valid, 0)
+                    ctx.set(dut.i_last, rng.randrange(2))
+                    await ctx.tick()
+                    clock += 1
+                ctx.set(dut.i_valid, 1)
+                ctx.set(dut.i_last, beat == plan.sample_beats - 1)
+                ctx.set(dut.i, lanes[beat * plan.drain_width : (beat + 1) * plan.drain_width])
+                await ctx.tick()
+                clock += 1
+            ended.append(clock - 1)
+        ctx.set(dut.i_valid, 0)
+        await ctx.tick().repeat(dut.delay + 2)
+
+    async def check(ctx):
+        expected, now = None, 0
+        async for *_, valid, s in ctx.tick().sample(dut.valid, dut.s):
+            if valid:
+                seen.append(now)
+                expected = scores(plan.layer, samples[len(seen) - 1])
+            if expected is not None:
+                assert list(s) == expected
+            now += 1
+
+    simulate(dut, stimulus, background=[check])
+    assert seen == [clock + dut.delay for clock in ended]
+    return dut
+
+
+@given(plan=PLANS, seed=st.integers(0, 2**32), gap=st.sampled_from([0, 0.3]))
+@settings(deadline=None, max_examples=15)
+def test_scores(plan, seed, gap):
+    rng = random.Random(seed)
+    samples = [
+        [rng.choice([0, 255, rng.randrange(256)]) for _ in range(plan.layer.neurons)]
+        for _ in range(4)
+    ]
+    feed(plan, samples, rng, gap)
+
+
+@pytest.mark.parametrize("mb", range(1, 9))
+def test_extremes(mb):
+    """Activations that drive a score as far up and down as they can."""
+    p = plan(neurons=40, lanes=32, classes=2, mb=mb)
+    u1 = fields(p.layer.seeds[1], neurons=40, classes=2, width=mb)
+    positive = [255 * (u1[n][0] >> (mb - 1)) for n in range(40)]
+    feed(p, [positive, [255 - y for y in positive], [255] * 40, [0] * 40], random.Random(0), 0)
+
+
+def test_delay():
+    """The serial tail of a step is short."""
+    p = plan(neurons=64, lanes=64, classes=10, mb=2)
+    assert feed(p, [[1] * 64], random.Random(0), 0).delay <= 6

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The prediction against the contract: ties, extremes, order of records, back-pressure."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.local_error.prediction import Prediction
+from hw.ports import Command
+from tests.hw.bench import plan, simulate
+
+PLANS = st.builds(
+    plan, neurons=st.integers(1, 60), classes=st.integers(2, 26), mb=st.integers(1, 4)
+)
+SAMPLES = (Command.TRAIN, Command.INFER)
+
+
+def record(command, label, prediction, correct):
+    return {
+        "header": {"command": command, "label": label},
+        "prediction": prediction,
+        "correct": correct,
+    }
+
+
+def plain(payload):
+    """Give a record as plain values."""
+    header = payload.header
+    return record(header.command, header.label, payload.prediction, payload.correct)
+
+
+@given(plan=PLANS, seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=25)
+def test_records(plan, seed):
+    """Samples and commands in any order: a record of each, in order, held until it is taken."""
+    rng, layer = random.Random(seed), plan.layer
+    dut = Prediction(plan=plan)
+    bound = (2**layer.mb - 1) * 255 * layer.neurons
+    # Few different scores make ties.
+    scores = [-bound, bound, 0, *(rng.randint(-bound, bound) for _ in range(2))]
+    packets = [
+        (
+            rng.choice([*SAMPLES * 2, *Command]),
+            rng.randrange(layer.classes),
+            rng.choices(rng.sample(scores, rng.randint(1, 5)), k=layer.classes),
+        )
+        for _ in range(12)
+    ]
+
+    async def stimulus(ctx):
+        for command, label, s in packets:
+            while rng.random() < 0.3:
+                await ctx.tick()
+            header = {"command": command, "label": label}
+            if command in SAMPLES:
+                while not ctx.get(dut.ready):
+                    await ctx.tick()
+                # The classifier takes a while after the last beat was allowed in.
+                await ctx.tick().repeat(rng.randint(1, 3))
+                ctx.set(dut.s, s)
+                ctx.set(dut.header, header)
+                ctx.set(dut.i_valid, 1)
+                await ctx.tick()
+                ctx.set(dut.i_valid, 0)
+                ctx.set(dut.header, {"command": Command.LOAD, "label": layer.classes - 1 - label})
+            else:
+                ctx.set(dut.command.payload, header)
+                ctx.set(dut.command.valid, 1)
+                await ctx.tick().until(dut.command.ready)
+                ctx.set(dut.command.valid, 0)
+
+    async def check(ctx):
+        for command, label, s in packets:
+            while not ctx.get(dut.result.valid):
+                await ctx.tick()
+            best = s.index(max(s)) if command in SAMPLES else 0
+            expected = record(command, label, best, command in SAMPLES and best == label)
+            for _ in range(rng.choice([0, 0, 1, 5])):
+                assert not ctx.get(dut.ready)
+                assert ctx.get(dut.result.valid)
+                assert plain(ctx.get(dut.result.payload)) == expected
+                await ctx.tick()
+            ctx.set(dut.result.ready, 1)
+            assert plain(ctx.get(dut.result.payload)) == expected
+            await ctx.tick()
+            ctx.set(dut.result.ready, 0)
+        await ctx.tick().repeat(3)
+        assert not ctx.get(dut.result.valid)
+
+    simulate(dut, stimulus, check)
+
+
+@given(classes=st.integers(2, 26))
+@settings(deadline=None, max_examples=5)
+def test_sample_wins(classes):
+    """A command that comes with a sample waits for its record; a class takes one clock."""
+    dut = Prediction(plan=plan(classes=classes))
+
+    async def stimulus(ctx):
+        ctx.set(dut.s, list(range(classes)))
+        ctx.set(dut.header, {"command": Command.TRAIN, "label": classes - 1})
+        ctx.set(dut.i_valid, 1)
+        ctx.set(dut.command.payload, {"command": Command.FLUSH, "label": 0})
+        ctx.set(dut.command.valid, 1)
+        assert not ctx.get(dut.command.ready)
+        await ctx.tick()
+        ctx.set(dut.i_valid, 0)
+        await ctx.tick().until(dut.command.ready)
+        ctx.set(dut.command.valid, 0)
+
+    async def check(ctx):
+        ctx.set(dut.result.ready, 1)
+        records, clocks = [], []
+        for clock in range(classes + 8):
+            if ctx.get(dut.result.valid):
+                records.append(plain(ctx.get(dut.result.payload)))
+                clocks.append(clock)
+            await ctx.tick()
+        assert records == [
+            record(Command.TRAIN, classes - 1, classes - 1, 1),
+            record(Command.FLUSH, 0, 0, 0),
+        ]
+        assert clocks[0] == classes + 2
+
+    simulate(dut, stimulus, check)
