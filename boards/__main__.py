@@ -15,9 +15,8 @@ import serial
 
 from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
 from golden.spec import NetworkSpec
-from hw.description import DescriptionError, describe
+from hw.description import describe
 from hw.estimate import BOARDS, Estimate, estimate
-from hw.plan import PlanError
 
 from .build import BuildError, Result, build, prepare, tool
 from .host import Board, LinkError, train
@@ -228,11 +227,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
     parsed = _parser().parse_args(arguments)
-    return carry_out(
-        lambda: parsed.run(parsed),
-        wrong=(DescriptionError, PlanError),
-        failed=(BuildError, LinkError),
-    )
+    return carry_out(lambda: parsed.run(parsed))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from amaranth.build.run import BuildPlan
 from amaranth.hdl import Elaboratable
 from tqdm import tqdm
 
+from golden.errors import RunError
+
 __all__ = ["RESOURCES", "BuildError", "CriticalPath", "Result", "Use", "build", "prepare", "tool"]
 
 #: Name of the top module, and of its files.
@@ -56,7 +58,7 @@ _STAGES = {
 }
 
 
-class BuildError(Exception):
+class BuildError(RunError):
     """A tool has failed, or is missing; the message ends with what it said last."""
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from golden.data import Data, order
-from golden.spec import LayerSpec, NetworkSpec
+from golden.errors import RunError
+from golden.spec import NetworkSpec
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Rule
 
@@ -30,7 +31,7 @@ __all__ = ["Board", "LinkError", "Port", "train"]
 _WEIGHT = np.dtype("<i2")
 
 
-class LinkError(Exception):
+class LinkError(RunError):
     """The board did not do what was asked; the message says what happened and what to look at."""
 
 
@@ -97,7 +98,7 @@ class Board:
 
     def set(self, layer: int, *, lr: int, rule: str):
         """Set the learning-rate shift and the rule of a layer."""
-        self._ask(Op.SET, layer, bytes([lr, Rule[rule.upper()].value]))
+        self._ask(Op.SET, layer, bytes([lr, Rule.named(rule).value]))
 
     def counters(self, layer: int) -> dict[str, int]:
         """Read a layer's performance counters, each at the instant in which it is sent."""
@@ -269,7 +270,7 @@ def train(
     try:
         for epoch in range(len(accuracies), epochs):
             for layer in spec.layers:
-                board.set(layer.index, lr=_lr(spec, layer, epoch), rule=layer.rule)
+                board.set(layer.index, lr=spec.lr_shift(layer, epoch), rule=layer.rule)
             chosen = order(spec.seed, epoch, len(data.train_y))
             images, labels = data.train_x[chosen], data.train_y[chosen]
             title = f"epoch {epoch + 1}/{epochs}"
@@ -290,18 +291,14 @@ def train(
     return accuracies
 
 
-def _lr(spec: NetworkSpec, layer: LayerSpec, epoch: int) -> int:
-    """Compute the learning-rate shift of an epoch."""
-    return layer.lr + epoch // spec.lr_step
-
-
 def _check_schedule(spec: NetworkSpec, epochs: int):
     for layer in spec.layers:
         highest = LayerPlan(layer, spec.lr_growth).lr_max
         for epoch in range(epochs):
-            if _lr(spec, layer, epoch) > highest:
+            shift = spec.lr_shift(layer, epoch)
+            if shift > highest:
                 raise LinkError(
-                    f"epoch {epoch + 1} needs a learning-rate shift of {_lr(spec, layer, epoch)} "
+                    f"epoch {epoch + 1} needs a learning-rate shift of {shift} "
                     f"in layer {layer.index}, and the hardware was built for at most {highest}; "
                     f"raise epochs in {spec.path} and build the bitstream again"
                 )

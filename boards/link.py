@@ -26,7 +26,7 @@ _REGISTERS = data.StructLayout({"lr": LR_WIDTH, "rule": Rule})
 
 def _reset(plan: LayerPlan) -> dict:
     """Say what a layer's registers hold until they are set."""
-    return {"lr": plan.layer.lr, "rule": Rule[plan.layer.rule.upper()]}
+    return {"lr": plan.layer.lr, "rule": Rule.named(plan.layer.rule)}
 
 
 def _pieces(value: Value) -> list[Value]:

@@ -16,6 +16,8 @@ from amaranth.hdl import Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from golden.errors import InputError
+
 __all__ = ["ECP5PLL", "Dividers", "PLLError", "solve"]
 
 # Ranges in Hz.
@@ -29,7 +31,7 @@ DIVIDER = 128
 TOLERANCE = Fraction(1, 100)
 
 
-class PLLError(ValueError):
+class PLLError(InputError):
     """No setting of the PLL makes the frequency; the message names the range that is left."""
 
 

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from golden.data import Data, DataError
+from golden.data import Data
 from golden.data import load as load_data
+from golden.errors import InputError, RunError
 from golden.exhibit import Exhibit
-from golden.spec import NetworkSpec, SpecError
+from golden.spec import NetworkSpec
 
 __all__ = [
     "CONFIG_HELP",
@@ -26,7 +27,7 @@ __all__ = [
 CONFIG_HELP = "name of a description in configs/, or path of a .toml file"
 
 
-class UsageError(Exception):
+class UsageError(InputError):
     """What was asked for cannot be done; the message says what to change."""
 
 
@@ -86,29 +87,17 @@ def data_of(network: NetworkSpec) -> Data:
     return load_data(network.data)
 
 
-def carry_out(
-    command: Callable[[], int],
-    *,
-    wrong: tuple[type[Exception], ...] = (),
-    failed: tuple[type[Exception], ...] = (),
-) -> int:
+def carry_out(command: Callable[[], int]) -> int:
     """Run a command and return its exit status; an error becomes a line and a status of its own.
 
-    Parameters
-    ----------
-    command
-        Returns an exit status.
-    wrong
-        Errors of what was asked for, besides those of descriptions, data and files: status 2.
-    failed
-        Errors of what was tried: status 1.
+    That is 1 for a `RunError`, 2 for an `InputError` and for files that cannot be read or written.
     """
     try:
         return command()
-    except failed as error:
+    except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except (UsageError, SpecError, DataError, OSError, *wrong) as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

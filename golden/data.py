@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from platformdirs import user_cache_path
 
+from golden.errors import InputError
+
 __all__ = ["FOLDER", "Data", "DataError", "held_out", "load", "order"]
 
 #: Samples of the digits set that are trained on.
@@ -30,7 +32,7 @@ MNIST_MD5 = {
 MNIST_TRAIN = 60000
 
 
-class DataError(RuntimeError):
+class DataError(InputError):
     """A data set is missing or damaged; the message names the file and the mend."""
 
 

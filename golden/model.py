@@ -247,7 +247,7 @@ class IntegerNetwork:
         y, steps = self._pixels(x), []
         away = self._away(labels, len(y))
         for layer in self.layers:
-            y, s, e, g = layer.train(y, away, layer.spec.lr + epoch // self.spec.lr_step)
+            y, s, e, g = layer.train(y, away, self.spec.lr_shift(layer.spec, epoch))
             steps.append(Step(y.long(), s.long(), e.long(), g.long(), _prediction(s)))
         return steps
 

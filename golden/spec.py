@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from golden.errors import InputError
+
 __all__ = [
     "CONFIGS",
     "LayerSpec",
@@ -61,7 +63,7 @@ NETWORK_KEYS = (
 LAYER_KEYS = ("neurons", "rule", "sr", *FORMATS)
 
 
-class SpecError(ValueError):
+class SpecError(InputError):
     """The description is not valid; the message names the file, the key and the mend."""
 
 
@@ -192,6 +194,10 @@ class NetworkSpec:
     path: str
     layers: tuple[LayerSpec, ...]
     inputs: int
+
+    def lr_shift(self, layer: LayerSpec, epoch: int) -> int:
+        """Compute the learning-rate shift of a layer in an epoch: it learns at 2^-lr_shift."""
+        return layer.lr + epoch // self.lr_step
 
     @property
     def lr_growth(self) -> int:

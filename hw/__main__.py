@@ -10,10 +10,9 @@ from pathlib import Path
 from golden.cli import CONFIG_HELP, carry_out
 from golden.spec import NetworkSpec
 
-from .description import DescriptionError, describe
+from .description import describe
 from .estimate import BOARDS, Estimate, Resources, estimate
 from .network import Network
-from .plan import PlanError
 from .primitives import ECP5, PORTABLE
 from .verilog import convert
 from .verilog import describe as describe_ports
@@ -125,7 +124,7 @@ def _row(resources: Resources) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
     parsed = _parser().parse_args(arguments)
-    return carry_out(lambda: parsed.run(parsed), wrong=(DescriptionError, PlanError))
+    return carry_out(lambda: parsed.run(parsed))
 
 
 if __name__ == "__main__":

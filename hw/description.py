@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The description that a command line names, if it is one that hardware can be made of."""
 
+from golden.errors import InputError
 from golden.spec import NetworkSpec, find, load
 
 __all__ = ["DescriptionError", "describe"]
 
 
-class DescriptionError(ValueError):
+class DescriptionError(InputError):
     """The description is valid, but not for hardware; the message says what to change."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
+from golden.errors import InputError
 from golden.spec import LayerSpec
 
 __all__ = ["LayerPlan", "PlanError", "signed_width"]
@@ -19,7 +20,7 @@ DRAIN_BEATS = 16
 LR_SPAN = 3
 
 
-class PlanError(ValueError):
+class PlanError(InputError):
     """The description is valid, but the hardware cannot hold it; the message names the mend."""
 
 

@@ -67,6 +67,11 @@ class Rule(enum.Enum, shape=2):
     #: As SYM, but the weights stay what they are.
     FROZEN = 3
 
+    @classmethod
+    def named(cls, rule: str) -> "Rule":
+        """Look up the encoding of a description's `rule`; raises `KeyError` if it has none."""
+        return cls[rule.upper()]
+
 
 def header(classes: int) -> data.StructLayout:
     """Layout of what travels with a packet: the command and the label."""

