@@ -8,7 +8,40 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-__all__ = ["replacing", "write_text"]
+from golden.errors import InputError
+
+__all__ = ["check_place", "replacing", "shown", "write_text"]
+
+
+def shown(path: Path) -> str:
+    """Give a path as a message has it: in one line, without control characters."""
+    return str(path) if str(path).isprintable() else ascii(str(path))
+
+
+def check_place(path: Path, size: int = 0):
+    """Check that a file of `size` bytes can be written, before the work that makes it is done.
+
+    Raises
+    ------
+    InputError
+        If it is a folder, its folder is missing or cannot be written, or the disk has no room.
+    """
+    if path.is_dir():
+        raise InputError(f"{shown(path)}: is a folder; give a file to write to")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{shown(path)}: there is no folder {shown(path.parent)}; make it, or give another file"
+        )
+    try:
+        # Room is only where it can be filled.
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(size))
+            file.flush()
+    except OSError as error:
+        raise InputError(
+            f"{shown(path)}: cannot be written: {error.strerror}; give a file in a folder that "
+            f"can be written, with room for {size} bytes"
+        ) from None
 
 
 @contextmanager

@@ -5,11 +5,23 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from golden.data import Data, order
 from golden.model import IntegerNetwork
+from golden.weights import Weights
 
-__all__ = ["Model", "accuracy", "epochs", "steps"]
+__all__ = [
+    "Model",
+    "accuracy",
+    "confusions",
+    "epochs",
+    "infer",
+    "predictions",
+    "start_from",
+    "steps",
+    "weights_of",
+]
 
 #: Test samples inferred at once.
 CHUNK = 1000
@@ -67,11 +79,57 @@ def steps(
         yield batch
 
 
+def predictions(model: Model, x: np.ndarray) -> np.ndarray:
+    """Predict the classes of samples (n, M), by each layer: (layers, n)."""
+    parts = [
+        np.stack([np.asarray(step.prediction) for step in model.infer(part)]) for part in _parts(x)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def infer(network: IntegerNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Infer samples (n, M): scores (n, layers, C) and predictions (n, layers), int64."""
+    steps = [network.infer(part) for part in _parts(x)]
+    scores = [np.stack([step.s.numpy() for step in layers], axis=1) for layers in steps]
+    made = [np.stack([step.prediction.numpy() for step in layers], axis=1) for layers in steps]
+    return np.concatenate(scores), np.concatenate(made)
+
+
+def _parts(x: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(x), CHUNK):
+        yield x[start : start + CHUNK]
+
+
 def accuracy(model: Model, x: np.ndarray, labels: np.ndarray) -> list[float]:
     """Compute for each layer the share of samples (n, M) whose prediction is their label."""
-    right: Any = 0
-    for start in range(0, len(x), CHUNK):
-        part = slice(start, start + CHUNK)
-        predictions = [np.asarray(step.prediction) for step in model.infer(x[part])]
-        right += (np.stack(predictions) == labels[part]).sum(axis=1)
-    return (right / len(x)).tolist()
+    return (predictions(model, x) == labels).mean(axis=1).tolist()
+
+
+def confusions(model: Model, x: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Count for each layer what is taken for what: int64 (layers, C, C), by label, prediction."""
+    made = predictions(model, x)
+    counts = np.zeros((len(made), classes, classes), np.int64)
+    for layer, prediction in enumerate(made):
+        np.add.at(counts[layer], (labels, prediction), 1)
+    return counts
+
+
+def weights_of(network: IntegerNetwork, **others: Any) -> Weights:
+    """Take what a network has learned; `others` of the values of `Weights` go with it."""
+    return Weights(
+        W=tuple(layer.W.long().numpy() for layer in network.layers),
+        V=tuple(
+            layer.Mc.long().numpy() if layer.spec.rule == "tlc" else None
+            for layer in network.layers
+        ),
+        **others,
+    )
+
+
+def start_from(network: IntegerNetwork, weights: Weights):
+    """Let a network that has not been trained start from weights of the same description."""
+    for layer, W, V in zip(network.layers, weights.W, weights.V, strict=True):
+        layer.W.copy_(torch.from_numpy(W))
+        if V is not None:
+            # In place, for K is Mc.
+            layer.Mc.copy_(torch.from_numpy(V))

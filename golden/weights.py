@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 
 from golden.errors import InputError, quoted
-from golden.files import replacing
+from golden.files import replacing, shown
 from golden.spec import TRAINED_BITS, NetworkSpec
 
-__all__ = ["Scaling", "Weights", "WeightsError", "load", "save"]
+__all__ = ["Scaling", "Weights", "WeightsError", "load", "save", "size_of"]
 
 #: Keys of a file beside those of the layers.
 ABOUT, DIGEST, LOW, HIGH = "about", "digest", "low", "high"
@@ -111,10 +111,10 @@ def save(path: Path, spec: NetworkSpec, weights: Weights) -> None:
         with replacing(path) as file:
             file.write(content)
     except _Fault as fault:
-        raise WeightsError(f"{_shown(path)}: not written: {fault}") from None
+        raise WeightsError(f"{shown(path)}: not written: {fault}") from None
     except OSError as error:
         raise WeightsError(
-            f"{_shown(path)}: cannot be written: {error.strerror}; nothing there was changed; make "
+            f"{shown(path)}: cannot be written: {error.strerror}; nothing there was changed; make "
             "room, or give another file"
         ) from None
 
@@ -132,12 +132,13 @@ def load(path: Path, spec: NetworkSpec) -> Weights:
     try:
         return _unpacked(_content(path, spec), spec)
     except _Fault as fault:
-        raise WeightsError(f"{_shown(path)}: {fault}; {fault.mend}") from None
+        raise WeightsError(f"{shown(path)}: {fault}; {fault.mend}") from None
 
 
-def _shown(path: Path) -> str:
-    """Give a path as a message has it: in one line."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
+def size_of(spec: NetworkSpec) -> int:
+    """Bound the bytes of a weight file of a network, but for long texts."""
+    numbers = sum(layer.weights + layer.neurons * layer.classes for layer in spec.layers)
+    return 4 * numbers + 16 * spec.inputs + 4096
 
 
 def _packed(spec: NetworkSpec, weights: Weights) -> bytes:

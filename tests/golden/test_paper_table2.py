@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from golden.cli import UsageError
-from golden.paper import command, table2
+from golden.commands import paper as command
+from golden.paper import table2
 from golden.paper.methods import CONTROL, FIGURE3, LINE, ROWS, Row, Value
 from golden.paper.table2 import Result
 from golden.runs import Integer, Outcome, perform

@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The subcommand `paper` of `python -m golden`: the paper's exhibits, made again."""
+"""The command `paper`: the paper's exhibits, made again."""
 
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from golden import spec
 from golden.cli import UsageError, add_run_options, show
-from golden.exhibit import Exhibit
-from golden.paper import table2, traffic
-from golden.paper.methods import CONTROL, FIGURE3, LINE, ROWS, Row
+from golden.errors import quoted
+
+if TYPE_CHECKING:
+    from golden.exhibit import Exhibit
+    from golden.paper.methods import Row
+    from golden.paper.table2 import Result
 
 __all__ = ["EXHIBITS", "add"]
 
 #: What can be made, in the order in which `all` makes it: the quick ones first.
 EXHIBITS = ("table1", "figure6", "table2", "figure3")
-#: What is trained for those that need it.
-TRAINED = {"table2": (*ROWS, CONTROL), "figure3": (*FIGURE3, LINE)}
+#: Those for which something is trained.
+TRAINED = ("table2", "figure3")
 QUICK = "This is a quick look: its trainings are far too short to be compared with the paper's."
 EPOCHS, SEEDS = 24, 2
 DESCRIPTION = """\
@@ -55,7 +59,7 @@ exit status: 0 done, 2 bad arguments or missing data
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
-    """Register the subcommand."""
+    """Register the command."""
     paper = commands.add_parser(
         "paper",
         help="make the paper's tables and figures again",
@@ -74,15 +78,34 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         "--method",
         action="append",
         default=[],
-        choices=[row.name for row in TRAINED["table2"]],
+        type=_method,
         metavar="NAME",
-        help="train only this method for table2 and figure3; repeatable; one of %(choices)s",
+        help="train only this method for table2 and figure3, such as 'LEL(SYM) + DO'; repeatable",
     )
     add_run_options(paper, Path("build/paper"))
     paper.set_defaults(run=_run)
 
 
+def _rows(exhibit: str) -> "tuple[Row, ...]":
+    """Give what is trained for an exhibit."""
+    from golden.paper.methods import CONTROL, FIGURE3, LINE, ROWS
+
+    return (*ROWS, CONTROL) if exhibit == "table2" else (*FIGURE3, LINE)
+
+
+def _method(name: str) -> str:
+    """Check the name of a method."""
+    known = [row.name for row in _rows("table2")]
+    if name not in known:
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {quoted(name)} (choose from {', '.join(known)})"
+        )
+    return name
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    from golden.paper import table2, traffic
+
     epochs, seeds = (2, 1) if arguments.quick else (EPOCHS, SEEDS)
     epochs, seeds = arguments.epochs or epochs, arguments.seeds or seeds
     folder: Path = arguments.out / "quick" if arguments.quick else arguments.out
@@ -91,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
     names = EXHIBITS if arguments.exhibit == "all" else (arguments.exhibit,)
     rows = {name: _chosen(name, arguments.method) for name in names if name in TRAINED}
 
-    def measure(name: str, *, integers: bool) -> list[table2.Result]:
+    def measure(name: str, *, integers: bool) -> "list[Result]":
         return table2.measure(
             rows[name], runs, epochs=epochs, seeds=seeds, jobs=arguments.jobs, integers=integers
         )
@@ -111,11 +134,11 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(exhibit: str, methods: Sequence[str]) -> list[Row]:
+def _chosen(exhibit: str, methods: Sequence[str]) -> "list[Row]":
     """Choose the rows of an exhibit by their names; all, if none is named."""
-    rows = [row for row in TRAINED[exhibit] if not methods or row.name in methods]
+    rows = [row for row in _rows(exhibit) if not methods or row.name in methods]
     if not rows:
-        shown = ", ".join(row.name for row in TRAINED[exhibit])
+        shown = ", ".join(row.name for row in _rows(exhibit))
         raise UsageError(
             f"--method: {exhibit} shows none of {', '.join(methods)}, only {shown}; "
             "table2 shows all"

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""ONNX in integer operators.
+
+The model takes x, uint8 (n, inputs), and gives for each layer i scores_i (n, classes), int32 or
+int64, and prediction_i (n), int64. Sums are made in int32 where every one fits, else in int64.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from golden.errors import InputError
+from golden.export.tables import LayerTables, Results, Tables, integers
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+__all__ = ["check_installed", "infer", "make"]
+
+#: The oldest set of operators that has all that is needed, and the file format of its time.
+OPSET, FORMAT = 13, 8
+
+
+def check_installed():
+    """Complain where what this needs is not installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"--format onnx needs the package {error.name}; pip install 'lel[export]'"
+        ) from None
+
+
+class _Graph:
+    """Nodes and constants, each with a name of its own."""
+
+    def __init__(self):
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, np.ndarray] = {}
+
+    def add(self, operator: str, *inputs: str, output: str, **attributes) -> str:
+        """Add a node; give the name of its output."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, [*inputs], [output], output, **attributes))
+        return output
+
+    def constant(self, name: str, value, kind: np.dtype) -> str:
+        """Add a constant of a type; give its name."""
+        self.constants[name] = np.asarray(value).astype(kind)
+        return name
+
+    def table(self, name: str, value: np.ndarray, kind: np.dtype) -> str:
+        """Add a constant that lies in the file in the smallest type; give its name in `kind`."""
+        stored = self.constant(f"{name}_stored", value, integers(value.min(), value.max()))
+        return self.cast(stored, kind, name)
+
+    def cast(self, value: str, kind: np.dtype, name: str) -> str:
+        """Give a value in another type."""
+        from onnx import helper
+
+        return self.add("Cast", value, output=name, to=helper.np_dtype_to_tensor_dtype(kind))
+
+
+def make(tables: Tables) -> bytes:
+    """Make the file."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph, y, outputs = _Graph(), "x", []
+    for i, layer in enumerate(tables.layers):
+        y, scores, kind = _layer(graph, f"layer{i}", layer, y)
+        prediction = f"prediction_{i}"
+        graph.add("Identity", scores, output=f"scores_{i}")
+        graph.add("ArgMax", scores, output=prediction, axis=1, keepdims=0, select_last_index=0)
+        tensor = helper.np_dtype_to_tensor_dtype(kind)
+        outputs += [
+            helper.make_tensor_value_info(f"scores_{i}", tensor, ["n", tables.classes]),
+            helper.make_tensor_value_info(prediction, TensorProto.INT64, ["n"]),
+        ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", tables.inputs])]
+    constants = [numpy_helper.from_array(array, key) for key, array in graph.constants.items()]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, tables.identifier, inputs, outputs, constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=FORMAT,
+        producer_name="lel",
+    )
+    if tables.labels:
+        helper.set_model_props(model, {"labels": json.dumps(tables.labels)})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+def _layer(graph: _Graph, name: str, layer: LayerTables, x: str) -> tuple[str, str, np.dtype]:
+    """Add a layer; give the names of its activations and scores, and the type of these."""
+    kind = _sums(max(layer.z_bound, 1 << layer.shift))
+    z = graph.add(
+        "MatMul",
+        graph.cast(x, kind, f"{name}_x"),
+        graph.table(f"{name}_W", layer.W.T, kind),
+        output=f"{name}_products",
+    )
+    z = graph.add("Add", z, graph.table(f"{name}_bias", layer.bias, kind), output=f"{name}_z")
+    # A division rounds toward zero, which matters only where z is negative and y will be 0.
+    unit = graph.constant(f"{name}_unit", 1 << layer.shift, kind)
+    y = graph.add("Div", z, unit, output=f"{name}_scaled")
+    ends = [
+        graph.constant(f"{name}_{end}", value, kind)
+        for end, value in (("least", 0), ("most", layer.y_max))
+    ]
+    y = graph.add("Clip", y, *ends, output=f"{name}_y")
+    if layer.keep != 8:
+        keep = graph.constant(f"{name}_keep", layer.keep, kind)
+        eight = graph.constant(f"{name}_eight", 8, kind)
+        y = graph.add("Mul", y, keep, output=f"{name}_kept")
+        y = graph.add("Div", y, eight, output=f"{name}_y_kept")
+    kind = _sums(layer.s_bound)
+    scores = graph.add(
+        "MatMul",
+        graph.cast(y, kind, f"{name}_y_{kind}"),
+        graph.table(f"{name}_M", layer.M, kind),
+        output=f"{name}_scores",
+    )
+    return y, scores, kind
+
+
+def _sums(bound: int) -> np.dtype:
+    """Choose the type in which sums up to a bound are made."""
+    return np.promote_types(np.int32, integers(-bound, bound))
+
+
+def infer(content: bytes, x: np.ndarray) -> Results:
+    """Let onnxruntime infer samples x (n, M) of type uint8."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    made = [np.asarray(array) for array in session.run(names, {"x": x})]
+    return Results(np.stack(made[0::2], axis=1), np.stack(made[1::2], axis=1))
