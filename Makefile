@@ -40,7 +40,7 @@ help:
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable ".[sim,boards,test]"
+	$(BIN)/pip install --quiet --editable ".[sim,boards,export,test]"
 	touch $@
 
 sim: $(VENV)/installed

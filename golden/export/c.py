@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.errors import RunError
+from golden.errors import RunError, quoted
 from golden.export.tables import LayerTables, Results, Tables, integers
 
 __all__ = ["FLAGS", "compiler", "infer", "make"]
@@ -250,6 +250,8 @@ def infer(content: bytes, tables: Tables, x: np.ndarray, compiler: str) -> Resul
 def _run(command: list[str], given: bytes) -> bytes:
     done = subprocess.run(command, input=given, capture_output=True)
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
-        raise RunError(f"{Path(command[0]).name} failed with status {done.returncode}: {lines[0]}")
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        line = next((line for line in lines if "error" in line), "\n".join(lines))
+        program = Path(command[0]).name
+        raise RunError(f"{program} failed with status {done.returncode}: {quoted(line)}")
     return done.stdout
