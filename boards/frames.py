@@ -22,6 +22,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 from amaranth.lib.wiring import In, Out
 
+from hw.link_limits import BODY_MAX
 from hw.primitives import Primitives
 
 __all__ = ["BODY_MAX", "HEADER", "OVERHEAD", "SYNC", "Decoder", "Frame", "FrameReceiver",
@@ -33,8 +34,6 @@ SYNC = 0xA5
 HEADER = 5
 #: Bytes of a frame besides its body.
 OVERHEAD = 1 + HEADER + 2
-#: The longest body that the length can state.
-BODY_MAX = 0xFFFF
 #: Any: the type stubs of Amaranth leave CRCs out.
 _CRC: Any = CRC16_IBM_3740(8)
 

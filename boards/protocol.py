@@ -32,10 +32,11 @@ from typing import Self
 from amaranth.lib import enum
 
 from golden.spec import NetworkSpec
-from hw.plan import LayerPlan
+from hw.link_limits import WEIGHT_BYTES, body_max, exceeded, ring_bytes
+from hw.plan import LayerPlan, PlanError
 from hw.ports import Command
 
-from .frames import BODY_MAX, HEADER
+from .frames import HEADER
 
 __all__ = [
     "COUNTER_BYTES",
@@ -49,8 +50,7 @@ __all__ = [
 
 #: Version of the protocol, which INFO states.
 VERSION = 1
-#: Bytes of a weight and of a counter in a frame.
-WEIGHT_BYTES = 2
+#: Bytes of a counter in a frame.
 COUNTER_BYTES = 6
 
 
@@ -127,7 +127,7 @@ class LinkShape:
 
     Raises
     ------
-    ValueError
+    PlanError
         If a label, a weight or a frame is too large for the protocol.
     """
 
@@ -135,25 +135,15 @@ class LinkShape:
     plans: Sequence[LayerPlan]
 
     def __post_init__(self):
-        if self.spec.classes > 256:
-            raise ValueError(f"the link has labels of a byte: {self.spec.classes} classes")
-        for plan in self.plans:
-            if plan.layer.wb > 8 * WEIGHT_BYTES:
-                raise ValueError(
-                    f"the link has weights of 16 bits: layer {plan.layer.index} has wb = "
-                    f"{plan.layer.wb}"
-                )
-        if self.body_max > BODY_MAX:
-            raise ValueError(f"the link has frames of {BODY_MAX} bytes: {self.body_max} needed")
+        for text in exceeded(self.spec):
+            raise PlanError(text)
 
     @property
     def body_max(self) -> int:
         """The longest body of a request."""
-        return max(
-            self.spec.inputs, *(WEIGHT_BYTES * plan.layer.columns for plan in self.plans)
-        )
+        return body_max(self.spec)
 
     @property
     def buffer(self) -> int:
         """Bytes of the ring: two of the longest frames, and at least one block of memory."""
-        return max(2048, 1 << (2 * (HEADER + self.body_max) - 1).bit_length())
+        return ring_bytes(HEADER + self.body_max)

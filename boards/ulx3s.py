@@ -19,7 +19,7 @@ from amaranth_boards.ulx3s import (
 
 from golden.spec import NetworkSpec
 from hw.network import Network
-from hw.plan import LayerPlan
+from hw.network_plan import NetworkPlan
 from hw.primitives import ECP5
 
 from .link import Link
@@ -91,8 +91,7 @@ class ULX3STop(wiring.Component):
         self.dividers = solve(CRYSTAL, frequency)
         clock = int(self.dividers.frequency)
         self._divisor = divisor(clock, baud)
-        plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
-        shape = LinkShape(spec, plans)
+        shape = LinkShape(spec, NetworkPlan(spec).layers)
         self._network = Network(spec=spec, primitives=ECP5)
         self._link = Link(
             shape=shape,

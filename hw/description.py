@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The description that a command line names, if it is one that hardware can be made of."""
 
-from golden.errors import InputError
 from golden.spec import NetworkSpec, find, load
 
-__all__ = ["DescriptionError", "describe"]
+from .network_plan import NetworkPlan
 
-
-class DescriptionError(InputError):
-    """The description is valid, but not for hardware; the message says what to change."""
+__all__ = ["describe"]
 
 
 def describe(config: str, **overrides: int) -> NetworkSpec:
@@ -18,26 +15,9 @@ def describe(config: str, **overrides: int) -> NetworkSpec:
     ------
     SpecError
         If there is none, or it is not valid.
-    DescriptionError
-        If it asks for what only the golden model does.
+    PlanError
+        If there can be no hardware of it.
     """
-    path = find(config)
-    spec = load(path, **overrides)
-    if spec.batch != 1:
-        raise DescriptionError(
-            f"{path}: batch: the hardware trains on one sample at a time, not on {spec.batch}; "
-            "set batch = 1, or train with python -m golden"
-        )
-    for layer in spec.layers:
-        for key, asked, answer in (
-            ("rule", layer.rule == "tlc", "trains no classifiers; take another rule"),
-            ("dropout", layer.dropout, "drops no neurons; remove it"),
-            ("sr", layer.sr, "does not round stochastically; remove it"),
-            ("yb", layer.yb != 8, f"has activations of 8 bits, not {layer.yb}; remove it"),
-        ):
-            if asked:
-                raise DescriptionError(
-                    f"{path}: layer {layer.index}: {key}: the hardware {answer}, or train with "
-                    "python -m golden"
-                )
+    spec = load(find(config), **overrides)
+    NetworkPlan(spec)
     return spec

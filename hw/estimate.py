@@ -14,8 +14,10 @@ from typing import Self
 from golden.spec import NetworkSpec
 
 from .engine import activation_buffer, mac_array
+from .link_limits import body_max, exceeded, ring_bytes
 from .local_error import classifier, feedback
 from .local_error.error_unit import ErrorUnit
+from .network_plan import NetworkPlan
 from .plan import CLUSTER_LANES, LayerPlan
 from .ports import COUNTER_WIDTH, COUNTERS, X_WIDTH
 from .primitives import ECP5
@@ -60,8 +62,10 @@ BOARDS = {
         "85F": Resources(lut=83640, ff=83640, dsp=156, ebr=208),
     }
 }
-#: Serial line, link, clock and LEDs of a board, without the buffers of its memories.
-BOARD = Resources(lut=1300, ff=480, ebr=2)
+#: Serial line, link, clock and LEDs of a board, without the ring of received bytes.
+BOARD = Resources(lut=1300, ff=480)
+#: Bytes of a frame besides its body, which lie in the ring as well.
+FRAME = 8
 
 
 #: LUTs and flip-flops of a synthesised layer, for each bit that is counted here.
@@ -104,12 +108,15 @@ class Estimate:
         Of all multipliers.
     board
         What surrounds the network.
+    unlinked
+        What of the network the serial link of a board cannot carry; see `hw.link_limits`.
     """
 
     layers: tuple[LayerEstimate, ...]
     clocks: int
     utilisation: float
-    board: Resources = BOARD
+    board: Resources
+    unlinked: tuple[str, ...]
 
     @property
     def total(self) -> Resources:
@@ -117,13 +124,14 @@ class Estimate:
         return Resources.sum([*(layer.resources for layer in self.layers), self.board])
 
     def lacking(self, device: Resources) -> str:
-        """Say what a device has too little of; nothing if the network fits."""
+        """Say what a board with this device has too little of; nothing if the network fits."""
         total = self.total
-        return ", ".join(
+        cells = ", ".join(
             f"{getattr(total, f.name):,} {f.name.upper()} of {getattr(device, f.name):,}"
             for f in fields(total)
             if getattr(total, f.name) > getattr(device, f.name)
         )
+        return "; ".join([*([cells] if cells else []), *self.unlinked])
 
 
 def estimate(spec: NetworkSpec) -> Estimate:
@@ -132,19 +140,26 @@ def estimate(spec: NetworkSpec) -> Estimate:
     Raises
     ------
     PlanError
-        If the hardware cannot hold the description.
+        If there can be no hardware of it.
     """
-    layers, width = [], 1
-    for layer in spec.layers:
-        plan = LayerPlan(layer, spec.lr_growth)
+    network = NetworkPlan(spec)
+    layers = []
+    for plan, width in zip(network.layers, network.widths, strict=True):
         clocks = step_clocks(plan, width)
         resources = _resources(plan, width)
+        layer = plan.layer
         layers.append(LayerEstimate(clocks, layer.weights / layer.lanes / clocks, resources))
-        width = plan.drain_width
     clocks = max(layer.clocks for layer in layers)
     used = sum(layer.weights for layer in spec.layers)
     lanes = sum(layer.lanes for layer in spec.layers)
-    return Estimate(tuple(layers), clocks, used / lanes / clocks)
+    ring = geometry(X_WIDTH, ring_bytes(FRAME + body_max(spec))).blocks
+    return Estimate(
+        layers=tuple(layers),
+        clocks=clocks,
+        utilisation=used / lanes / clocks,
+        board=BOARD + Resources(ebr=ring),
+        unlinked=tuple(exceeded(spec)),
+    )
 
 
 def step_clocks(plan: LayerPlan, width: int) -> int:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from golden import spec
 
 from .layer import Layer
-from .plan import LayerPlan
+from .network_plan import NetworkPlan
 from .ports import LayerSignature, beat
 from .primitives import PORTABLE, Primitives
 
@@ -53,8 +53,10 @@ class Network(wiring.Component):
     def __init__(self, *, spec: spec.NetworkSpec, primitives: Primitives = PORTABLE):
         self.spec = spec
         self.primitives = primitives
+        plan = NetworkPlan(spec)
         #: Dimensions of each layer.
-        self.plans = tuple(LayerPlan(layer, spec.lr_growth) for layer in spec.layers)
+        self.plans = plan.layers
+        self._widths = plan.widths
         super().__init__({
             "i": In(stream.Signature(beat(spec.classes, 1))),
             **{f"layer{i}": Out(LayerSignature(plan)) for i, plan in enumerate(self.plans)},
@@ -62,12 +64,12 @@ class Network(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        source, width = wiring.flipped(self.i), 1
-        for index, plan in enumerate(self.plans):
+        source = wiring.flipped(self.i)
+        for index, (plan, width) in enumerate(zip(self.plans, self._widths, strict=True)):
             layer = Layer(plan=plan, width=width, primitives=self.primitives)
             m.submodules[f"layer{index}"] = layer
             wiring.connect(m, source, layer.i)
             wiring.connect(m, layer.port, wiring.flipped(getattr(self, f"layer{index}")))
-            source, width = layer.o, plan.drain_width
+            source = layer.o
         m.d.comb += source.ready.eq(1)
         return m

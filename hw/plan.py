@@ -43,22 +43,35 @@ class LayerPlan:
     Raises
     ------
     PlanError
-        If the local error, shifted for every learning rate of the run, exceeds the multiplier.
+        If the hardware does not do what the description asks for, or the local error, shifted for
+        every learning rate of the run, exceeds the multiplier.
     """
 
     layer: LayerSpec
     lr_growth: int = 0
 
     def __post_init__(self):
+        layer = self.layer
+        for key, asked, answer in (
+            ("rule", layer.rule == "tlc", "trains no classifiers; take another rule"),
+            ("dropout", layer.dropout, "drops no neurons; remove it"),
+            ("sr", layer.sr, "does not round stochastically; remove it"),
+            ("yb", layer.yb != 8, f"has activations of 8 bits, not {layer.yb}; remove it"),
+        ):
+            if asked:
+                raise PlanError(
+                    f"layer {layer.index}: {key}: the hardware {answer}, or train with "
+                    "python -m golden"
+                )
         if self.g_width + self.lr_growth > MULTIPLIER_WIDTH:
             raise PlanError(
-                f"layer {self.layer.index}: the local error has {self.g_width} bits and the "
+                f"layer {layer.index}: fe: the local error has {self.g_width} bits and the "
                 f"learning rate falls by {self.lr_growth} bits over the run, which exceeds the "
                 f"multiplier's {MULTIPLIER_WIDTH}; lower mb, fe or epochs, or raise lr_step"
             )
         if self.update_shift < 1:
             raise PlanError(
-                f"layer {self.layer.index}: fe + fx - fw + lr must be at least 1 at the end of "
+                f"layer {layer.index}: lr: fe + fx - fw + lr must be at least 1 at the end of "
                 f"the run, not {self.update_shift}; raise lr, or lower fw"
             )
 

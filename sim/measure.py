@@ -15,7 +15,6 @@ import torch
 from golden.model import IntegerNetwork
 from golden.spec import LayerSpec, NetworkSpec
 from hw.network import Network
-from hw.plan import LayerPlan
 from hw.ports import Command, Rule
 
 from . import verilator
@@ -82,8 +81,8 @@ def _rate(rtl: Rtl, work: Iterable[Any]) -> float:
 
 
 def _bare_program(spec: NetworkSpec) -> Path:
-    plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
-    harness = Harness(Network(spec=spec), plans, clock=False)
+    network = Network(spec=spec)
+    harness = Harness(network, network.plans, clock=False)
     registers = " ".join(
         f"top.lr{layer.index} = {layer.lr}; top.rule{layer.index} = {Rule.named(layer.rule).value};"
         for layer in spec.layers

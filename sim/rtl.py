@@ -14,7 +14,6 @@ from amaranth.lib import data
 
 from golden.spec import NetworkSpec
 from hw.network import Network
-from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Command, Rule
 
 from . import verilator
@@ -116,7 +115,8 @@ class Rtl:
     def __init__(self, spec: NetworkSpec, *, folder: Path, waves: bool = False):
         self.spec = spec
         self.folder = folder
-        self.plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
+        network = Network(spec=spec)
+        self.plans = network.plans
         #: The run-time registers of each layer, as the next call sets them.
         self.lr = [layer.lr for layer in spec.layers]
         self.rule = [Rule.named(layer.rule) for layer in spec.layers]
@@ -124,7 +124,7 @@ class Rtl:
         self.counters: list[dict[str, int]] = [{} for _ in spec.layers]
         #: Clocks since the simulation began.
         self.clocks = 0
-        self._harness = Harness(Network(spec=spec), self.plans)
+        self._harness = Harness(network, self.plans)
         clock = CLOCK_VERILOG if waves else FAST_CLOCK_VERILOG
         self._model = verilator.build(
             self._harness, name="lel", verilog_sources=clock, waves=waves

@@ -302,12 +302,12 @@ def test_cut_frame(port):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": 300}, "the link has labels of a byte: 300 classes"),
+        ({"classes": 300}, "classes: the link carries at most 256, not 300"),
         (
             {"layer": [{"neurons": 4, "lanes": 4, "wb": 17}]},
-            "the link has weights of 16 bits: layer 0 has wb = 17",
+            "layer 0: wb: the link carries at most 16 bits, not 17",
         ),
-        ({"inputs": 40000}, "the link has frames of 65535 bytes: 80002 needed"),
+        ({"inputs": 40000}, "inputs: the link carries at most 32,766 a layer, not 40,000"),
     ],
 )
 def test_shape_errors(change, message):

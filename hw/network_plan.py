@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The dimensions of a network's hardware, and whether there can be such hardware."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from golden.errors import quoted
+from golden.spec import NetworkSpec
+
+from .plan import LayerPlan, PlanError
+
+__all__ = ["NetworkPlan"]
+
+#: The most layers.
+LAYERS = 128
+#: The most lanes, all layers together. A large device has multipliers for as many.
+LANES = 2048
+#: The most bits of classifier weights that are made in a clock, all layers together. Each is about
+#: 30 LUTs of classifier, feedback and random generators.
+TERMS = 4096
+#: The most bits in weight memories, all layers together.
+MEMORY = 1 << 26
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """What the hardware of a network needs to know beyond its description.
+
+    Whatever is made of a network, its hardware or an estimate of it, is made of this. So what the
+    hardware does not do, and what it cannot hold, is refused here and nowhere else.
+
+    Parameters
+    ----------
+    spec
+        The description.
+
+    Raises
+    ------
+    PlanError
+        If the hardware does not do what the description asks for, or would be too large.
+    """
+
+    spec: NetworkSpec
+
+    def __post_init__(self):
+        spec = self.spec
+        if spec.batch != 1:
+            raise self._error(
+                f"batch: the hardware trains on one sample at a time, not on {spec.batch}; "
+                "set batch = 1, or train with python -m golden"
+            )
+        if len(spec.layers) > LAYERS:
+            raise self._error(
+                f"layer: {len(spec.layers):,} layers, and the hardware has at most {LAYERS}; "
+                "remove some"
+            )
+        for name, limit, numbers, keys in self._sizes():
+            if sum(numbers) > limit:
+                worst = max(range(len(numbers)), key=numbers.__getitem__)
+                raise self._error(
+                    f"layer {worst}: {keys}: the network has {sum(numbers):,} {name}, "
+                    f"{numbers[worst]:,} of them in this layer, and the hardware has at most "
+                    f"{limit:,}; lower {keys}"
+                )
+
+    def _sizes(self) -> Iterator[tuple[str, int, list[int], str]]:
+        """Yield what is limited: its name, the limit, that of each layer, and what it follows from.
+
+        All of it follows from a few numbers, so that a network is refused before it is made.
+        """
+        plans = self.layers
+        yield "lanes", LANES, [plan.layer.lanes for plan in plans], "lanes"
+        yield (
+            "bits of classifier weights a clock",
+            TERMS,
+            [plan.drain_width * plan.layer.classes * plan.layer.mb for plan in plans],
+            "lanes, classes or mb",
+        )
+        yield (
+            "bits of weight memory",
+            MEMORY,
+            [plan.layer.lanes * plan.depth * plan.layer.wb for plan in plans],
+            "neurons, lanes or wb",
+        )
+
+    @cached_property
+    def layers(self) -> tuple[LayerPlan, ...]:
+        """The plan of each layer."""
+        try:
+            return tuple(LayerPlan(layer, self.spec.lr_growth) for layer in self.spec.layers)
+        except PlanError as error:
+            raise self._error(str(error)) from None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Activations in a beat of each layer's input."""
+        return (1, *(plan.drain_width for plan in self.layers[:-1]))
+
+    def _error(self, text: str) -> PlanError:
+        path = self.spec.path
+        return PlanError(f"{path if path.isprintable() else quoted(path)}: {text}")

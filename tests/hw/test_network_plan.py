@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is refused: by everything that is made of a network, at once, with the mend."""
+
+import re
+import time
+
+import pytest
+
+from boards.ulx3s import ULX3STop
+from golden.errors import InputError
+from golden.spec import parse
+from hw.estimate import BOARDS, estimate
+from hw.network import Network
+from hw.network_plan import NetworkPlan
+from hw.plan import LayerPlan, PlanError
+
+#: What is made of a description.
+MADE = {
+    "network": lambda spec: Network(spec=spec),
+    "plan": NetworkPlan,
+    "estimate": estimate,
+    "board": lambda spec: ULX3STop(spec, frequency=50_000_000, baud=1_000_000),
+}
+#: What the golden model alone does: keys of the network, keys of its upper layer, the message.
+GOLDEN_ONLY = {
+    "batch": (
+        {"batch": 8}, {},
+        "batch: the hardware trains on one sample at a time, not on 8; set batch = 1",
+    ),
+    "tlc": ({}, {"rule": "tlc"}, "layer 1: rule: the hardware trains no classifiers; take another"),
+    "dropout": ({}, {"dropout": 3}, "layer 1: dropout: the hardware drops no neurons; remove it"),
+    "yb": ({}, {"yb": 6}, "layer 1: yb: the hardware has activations of 8 bits, not 6; remove it"),
+    "sr": (
+        {}, {"sr": True, "wb": 8, "fw": 8},
+        "layer 1: sr: the hardware does not round stochastically; remove it",
+    ),
+    "wide errors": ({}, {"mb": 8, "fe": 16}, "layer 1: fe: the local error has"),
+}  # fmt: skip
+#: What is too large: keys of the network, keys of the layer, the message.
+TOO_LARGE = {
+    "lanes and classes": (
+        {"classes": 1024}, {"neurons": 1024, "lanes": 1024},
+        "layer 0: lanes, classes or mb: the network has 131,072 bits of classifier weights a "
+        "clock, 131,072 of them in this layer, and the hardware has at most 4,096; lower lanes, "
+        "classes or mb",
+    ),
+    "memory": (
+        {"inputs": 65535}, {"neurons": 65535},
+        "layer 0: neurons, lanes or wb: the network has 51,539,607,552 bits of weight memory",
+    ),
+    "lanes of all layers": (
+        {"layer": [{"neurons": 9, "lanes": n} for n in (700, 800, 701)]}, {},
+        "layer 1: lanes: the network has 2,201 lanes, 800 of them in this layer, and the hardware "
+        "has at most 2,048; lower lanes",
+    ),
+    "layers": (
+        {"layer": [{"neurons": 2}] * 200}, {},
+        "layer: 200 layers, and the hardware has at most 128; remove some",
+    ),
+}  # fmt: skip
+
+
+def describe(network, layer, layers):
+    table = {"inputs": 4, "classes": 3, "layer": [{"neurons": 3}] * (layers - 1) + [layer]}
+    return parse(table | network, "some.toml")
+
+
+@pytest.mark.parametrize("case", GOLDEN_ONLY)
+@pytest.mark.parametrize("made", MADE)
+def test_what_only_the_golden_model_does(made, case):
+    """It is refused by what is built, whoever builds it, in one line."""
+    network, layer, message = GOLDEN_ONLY[case]
+    spec = describe(network, {"neurons": 3, **layer}, 2)
+    with pytest.raises(InputError, match="^some.toml: " + re.escape(message)) as caught:
+        MADE[made](spec)
+    assert isinstance(caught.value, PlanError)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", ["tlc", "dropout", "yb", "sr"])
+def test_layer_alone(case):
+    """Nor can a single layer be planned that would train otherwise than described."""
+    _network, layer, message = GOLDEN_ONLY[case]
+    with pytest.raises(PlanError, match="^" + re.escape(message)):
+        LayerPlan(describe({}, {"neurons": 3, **layer}, 2).layers[1])
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+@pytest.mark.parametrize("made", MADE)
+def test_what_is_too_large(made, case):
+    """It is refused before anything is made: in less than a second, with the number."""
+    network, layer, message = TOO_LARGE[case]
+    spec = describe(network, layer, 1)
+    begin = time.perf_counter()
+    with pytest.raises(PlanError, match="^some.toml: " + re.escape(message)):
+        MADE[made](spec)
+    assert time.perf_counter() - begin < 1
+
+
+def test_large_networks_that_are_made():
+    """The limits leave room for what a large device holds, and for the paper's networks."""
+    for lanes, classes in ((1024, 10), (64, 100), (8, 1024)):
+        NetworkPlan(describe({"classes": classes}, {"neurons": 1024, "lanes": lanes}, 1))
+    NetworkPlan(parse({"inputs": 784, "classes": 10, "layer": [{"neurons": 1000}] * 3}, "x.toml"))
+
+
+def test_path_in_a_message():
+    """A file's name may hold anything; the message is one line all the same."""
+    table = {"inputs": 4, "classes": 3, "batch": 2, "layer": [{"neurons": 3}], "name": "n"}
+    with pytest.raises(PlanError, match=r"^'a\\nb\\x1b\.toml': batch: "):
+        NetworkPlan(parse(table, "a\nb\x1b.toml"))
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "message"),
+    [
+        ({"classes": 300}, {}, "classes: the link carries at most 256, not 300"),
+        ({}, {"wb": 17}, "layer 1: wb: the link carries at most 16 bits, not 17"),
+        ({"inputs": 40000}, {}, "inputs: the link carries at most 32,766 a layer, not 40,000"),
+    ],
+)
+def test_link(network, layer, message):
+    """The estimate says of a board what the board's own top says."""
+    spec = describe(network, {"neurons": 3, **layer}, 2)
+    assert estimate(spec).lacking(BOARDS["ulx3s"]["85F"]).split("; ")[-1] == message
+    with pytest.raises(PlanError, match=f"^{message}$"):
+        ULX3STop(spec, frequency=50_000_000, baud=1_000_000)
