@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from golden.data import Data, order
+from golden.data import Data
 from golden.model import IntegerNetwork
+from golden.order import order
 
 __all__ = ["Model", "accuracy", "epochs", "steps"]
 
