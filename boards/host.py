@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from golden.data import Data, order
+from golden.data import Data
 from golden.errors import RunError
+from golden.order import order
 from golden.spec import NetworkSpec
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Rule

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from golden import spec
-from golden.data import Data, order
+from golden.data import Data
 from golden.model import IntegerNetwork
+from golden.order import order
 
 __all__ = ["AutogradNetwork", "compare"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Data sets and the order in which they are seen (contract, "Data order")."""
+"""Data sets (contract, "Data order")."""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 
 from golden.errors import InputError
 
-__all__ = ["FOLDER", "Data", "DataError", "held_out", "load", "order"]
+__all__ = ["FOLDER", "Data", "DataError", "held_out", "load"]
 
 #: Samples of the digits set that are trained on.
 DIGITS_TRAIN = 1437
@@ -43,11 +43,6 @@ class Data(NamedTuple):
     train_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
-
-
-def order(seed: int, epoch: int, n: int) -> np.ndarray:
-    """Compute the order in which an epoch sees n samples: a permutation, int64 (n,)."""
-    return np.random.Generator(np.random.PCG64(seed + epoch)).permutation(n)
 
 
 def held_out(data: Data) -> Data:

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from golden.data import Data, order
+from golden.data import Data
 from golden.model import IntegerNetwork
+from golden.order import order
 from golden.weights import Weights
 
 __all__ = [

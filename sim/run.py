@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from golden.data import Data, order
+from golden.data import Data
 from golden.model import IntegerNetwork
+from golden.order import order
 from golden.spec import NetworkSpec
 
 from . import report

@@ -11,8 +11,9 @@ import torch
 from golden import __main__ as cli
 from golden import training
 from golden.cli import data_of
-from golden.data import FOLDER, Data, order
+from golden.data import FOLDER, Data
 from golden.model import IntegerNetwork
+from golden.order import order
 from golden.spec import load, parse
 
 SMALL = """\

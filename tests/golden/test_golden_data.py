@@ -11,7 +11,7 @@ import pytest
 import sklearn.datasets
 
 from golden import data
-from golden.data import FOLDER, MNIST_MD5, DataError, load, order
+from golden.data import FOLDER, MNIST_MD5, DataError, load
 
 IMAGES = "train-images-idx3-ubyte"
 
@@ -76,11 +76,6 @@ def test_mnist():
     assert np.bincount(data.test_y).tolist() == [
         980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
     ]  # fmt: skip
-
-
-def test_order():
-    assert sorted(order(1, 0, 50)) == list(range(50))
-    assert list(order(1, 1, 50)) == list(order(2, 0, 50))
 
 
 def test_formats_of_files(small, tmp_path, monkeypatch):
