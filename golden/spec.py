@@ -365,10 +365,13 @@ def _layer(
     fx = number("fx", below[-1].fy if below else 8)
     if below and fx != below[-1].fy:
         raise table.error("fx", f"must be {below[-1].fy}, the fy of the layer below, not {fx}")
-    fy, yb, fw, wb, mb, fe = (
+    fy, yb, wb, mb, fe = (
         number(key, default)
-        for key, default in (("fy", 4), ("yb", 8), ("fw", 12), ("wb", 12), ("mb", 2), ("fe", 8))
+        for key, default in (("fy", 4), ("yb", 8), ("wb", 12), ("mb", 2), ("fe", 8))
     )
+    # Initial weights are below the square root of 6 / M. They get a range of at least twice that.
+    initial = math.sqrt(6 / inputs)
+    fw = number("fw", max(1, min(12, wb - 2 - math.ceil(math.log2(initial)))))
     rule = table.choice("rule", RULES, "sym") or "sym"
     if fw + fx < fy:
         raise table.error("fy", f"must be at most fw + fx = {fw + fx}, not {fy}")
@@ -379,7 +382,7 @@ def _layer(
         raise table.error("ms", f"must be at least -fy = {-fy}, or the margin is 0, not {ms}")
     init_bits = number(
         "init_bits",
-        max(1, min(math.floor(math.log2(math.sqrt(6 / inputs) * 2**fw) + 0.5), wb - 1)),
+        max(1, min(math.floor(math.log2(initial * 2**fw) + 0.5), wb - 1)),
     )
     if init_bits > wb - 1:
         raise table.error("init_bits", f"must be at most wb - 1 = {wb - 1}, not {init_bits}")

@@ -20,7 +20,7 @@ def network(**changes):
 
 
 def test_check_values():
-    net = network()
+    net = network(fw=12)
     (layer,) = net.layers
     assert layer.Mc.tolist() == [
         [1, 3, 1, -3, 3, 1, -3, -1, 3, -3],
