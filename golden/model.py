@@ -52,7 +52,7 @@ def exact(bound: int) -> torch.dtype:
 @contextmanager
 def pinned() -> Iterator[None]:
     """Let matrices be multiplied in the types that they have, whatever the process has set."""
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # pyright: ignore[reportAttributeAccessIssue]
     precision = matmul.fp32_precision
     with torch.autocast("cpu", enabled=False):
         # `torch.set_float32_matmul_precision` ends up here too. Anything lower, or none of its own,
