@@ -5,8 +5,13 @@ All numbers are integers held in floating point, which PyTorch multiplies fastes
 every sum is made in a type that holds all integers up to a bound on its magnitude (`exact`), which
 holds for all partial sums too, so nothing is ever rounded but by the rule, in whatever order a
 machine adds. Factors 2^-k only move the point; the halves of roundings are in the bounds.
+
+What else a process may have set for PyTorch changes no bit: every type is named, and `pinned` holds
+what cannot be named, which is autocast and the precision of products of float32.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -44,7 +49,22 @@ def exact(bound: int) -> torch.dtype:
     raise ValueError(f"no type holds all integers to {bound}; use smaller batches")
 
 
-HALF = torch.tensor(0.5)
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Let matrices be multiplied in the types that they have, whatever the process has set."""
+    matmul = torch.backends.mkldnn.matmul  # pyright: ignore[reportAttributeAccessIssue]
+    precision = matmul.fp32_precision
+    with torch.autocast("cpu", enabled=False):
+        # `torch.set_float32_matmul_precision` ends up here too. Anything lower, or none of its own,
+        # lets a processor multiply float32 as bfloat16.
+        matmul.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            matmul.fp32_precision = precision
+
+
+HALF = torch.tensor(0.5, dtype=torch.float32, device="cpu")
 #: The batch from which on `project` looks at the norms, and the fewest columns it looks at.
 NORM_BATCH = 8
 NORM_COLUMNS = 64
@@ -65,6 +85,9 @@ def rs(v: Tensor, k: int) -> Tensor:
     >>> rs(torch.tensor([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0]), 1)
     tensor([-1., -1.,  0.,  1.,  1.,  2.])
     """
+    if k <= 0:
+        # Whole as it is; the type that holds it need not hold a half beside it.
+        return v * 2.0**-k
     return torch.add(HALF, v, alpha=2.0**-k).floor_()
 
 
@@ -78,9 +101,11 @@ def rounded_product(a: Tensor, b: Tensor, bound: int, k: int, rounding: Tensor =
     """Compute rs(a @ b, k), of matrices, in one go; `bound` as for `product`.
 
     `rounding` is what is added before all behind the point goes, from 0 to 1 in units of 2^-k: a
-    half unless it is drawn.
+    half unless it is drawn. Where k is not positive nothing lies behind the point.
     """
-    kind = exact(bound + (1 << max(k, 0)))
+    if k <= 0:
+        return product(a, b, bound).mul_(2.0**-k)
+    kind = exact(bound + (1 << k))
     return torch.addmm(rounding.to(kind), a.to(kind), b.to(kind), alpha=2.0**-k).floor_()
 
 
@@ -123,7 +148,7 @@ class IntegerLayer:
         u0 = lfsr.fields(layer.seeds[0], n * layer.inputs, layer.init_bits)
         u1 = lfsr.fields(layer.seeds[1], n * c, mb)
         u2 = lfsr.fields(layer.seeds[2], n * c, mb)
-        self.W = torch.zeros(n, layer.columns)
+        self.W = torch.zeros(n, layer.columns, dtype=torch.float32, device="cpu")
         self.W[:, :-1] = torch.from_numpy(lfsr.odd(u0, layer.init_bits)).view(n, -1)
         self.Mc = torch.from_numpy(lfsr.odd(u1, mb)).view(n, c).float()
         # Nothing but the trained classifier has more fraction bits than it starts with.
@@ -192,7 +217,8 @@ class IntegerLayer:
         """Learn from g (B, N) and the inputs x (B, M + 1) at the rate 2^-lr."""
         p, k, rounding = self.spec, self.spec.update_shift(lr), HALF
         if p.sr and k > 0:
-            rounding = torch.from_numpy(self.rounding.fields(p.columns, k)) / 2.0**k
+            # More bits than float32 holds.
+            rounding = torch.from_numpy(self.rounding.fields(p.columns, k)).double().mul_(2.0**-k)
         bound = p.update_bound(len(x))
         if exact(bound) is not torch.float32:
             bound = norm_bound(g.T, x.T, bound)
@@ -231,9 +257,10 @@ class IntegerNetwork:
         self.spec = network
         self.layers = [IntegerLayer(layer) for layer in network.layers]
         # -t of every label.
-        self._away_of = 1 - 2 * torch.eye(network.classes)
+        self._away_of = 1 - 2 * torch.eye(network.classes, dtype=torch.float32, device="cpu")
 
     @torch.inference_mode()
+    @pinned()
     def train(self, x, labels, epoch: int = 0) -> list[Step]:
         """Train on a batch x (B, M) of pixels, uint8, with labels (B,); give each layer's step.
 
@@ -252,6 +279,7 @@ class IntegerNetwork:
         return steps
 
     @torch.inference_mode()
+    @pinned()
     def infer(self, x) -> list[Step]:
         """Compute each layer's step for a batch x (B, M) of pixels, uint8, without learning.
 
@@ -276,7 +304,7 @@ class IntegerNetwork:
             layer.restore(part)
 
     def _pixels(self, x) -> Tensor:
-        x = torch.as_tensor(x)
+        x = torch.as_tensor(x, device="cpu")
         if x.dtype != torch.uint8 or x.ndim != 2 or x.shape[1] != self.spec.inputs:
             raise ValueError(
                 f"x must be pixels of type uint8 and shape (B, {self.spec.inputs}), "
@@ -285,7 +313,7 @@ class IntegerNetwork:
         return x.float()
 
     def _away(self, labels, batch: int) -> Tensor:
-        labels = torch.as_tensor(labels)
+        labels = torch.as_tensor(labels, device="cpu")
         if labels.is_floating_point() or labels.shape != (batch,):
             raise ValueError(
                 f"labels must be integers of shape ({batch},), one for each sample, "

@@ -3,13 +3,14 @@
 
 import difflib
 import math
+import os
 import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from golden.errors import InputError
+from golden.errors import InputError, quoted, shown
 
 __all__ = [
     "CONFIGS",
@@ -30,7 +31,16 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 #: Inputs of a sample in each data set.
 DATA_INPUTS = {"digits": 64, "mnist": 784}
 RULES = ("sym", "scfb", "random", "frozen", "tlc")
-NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+#: Most bytes of a file of TOML; one that holds more is no description.
+FILE_LIMIT = 1 << 22
+#: Most layers of a network. Ten times as deep as any that was tried.
+LAYERS_LIMIT = 64
+#: Most weights of all layers, those of the classifiers included. The golden model needs up to 40
+#: bytes for each of a layer while it draws or updates them, so this many take 3 GB.
+WEIGHTS_LIMIT = 1 << 26
+#: Most numbers in a batch of inputs, activations or errors, for the same reason.
+BATCH_LIMIT = 1 << 26
 #: Streams of random numbers per layer (contract, "Random numbers").
 STREAMS = 5
 #: Widest accumulator that hardware and golden model are built for, in bits.
@@ -83,6 +93,9 @@ def splitmix64(x: int) -> int:
 @dataclass(frozen=True)
 class LayerSpec:
     """One layer, every default resolved (contract, "Formats").
+
+    The bounds hold for every state and input of the layer, whatever the rule; they are the home of
+    the widths in hardware and of the types in the golden model.
 
     `seeds[k]` is the 64-bit seed of random stream k; `yb` the bits of an activation; `dropout` the
     eighths of the neurons that are dropped; `sr` whether updates are rounded stochastically; `lrv`
@@ -142,7 +155,10 @@ class LayerSpec:
 
     @property
     def z_bound(self) -> int:
-        """Largest magnitude of z, and of every sum of some of its terms."""
+        """Largest magnitude of z, and of every sum of some of its terms.
+
+        Of inputs of 8 bits, also where the layer below has activations of fewer.
+        """
         return (255 * self.inputs + self.one) << (self.wb - 1)
 
     @property
@@ -212,33 +228,33 @@ class Table:
         self.table, self.path, self.where = table, path, where
         for key in table:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
+                near = difflib.get_close_matches(key[:40], known, 1)
                 mend = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 raise self.error(key, f"unknown key; {mend}")
 
     def error(self, key: str, text: str) -> SpecError:
-        return SpecError(f"{self.path}: {self.where}{key}: {text}")
+        return SpecError(f"{shown(self.path)}: {self.where}{shown(key)}: {text}")
 
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
         value = self.table.get(key, default)
         if value is None:
             raise self.error(key, f"is missing; give a number from {low} to {high}")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.error(key, f"must be a whole number, not {value!r}")
+            raise self.error(key, f"must be a whole number, not {quoted(value)}")
         if not low <= value <= high:
-            raise self.error(key, f"must be from {low} to {high}, not {value}")
+            raise self.error(key, f"must be from {low} to {high}, not {quoted(value)}")
         return value
 
     def flag(self, key: str) -> bool:
         value = self.table.get(key, False)
         if not isinstance(value, bool):
-            raise self.error(key, f"must be true or false, not {value!r}")
+            raise self.error(key, f"must be true or false, not {quoted(value)}")
         return value
 
     def choice(self, key: str, known: tuple[str, ...], default: str | None) -> str | None:
         value = self.table.get(key, default)
         if value is not None and value not in known:
-            raise self.error(key, f"must be one of {', '.join(known)}, not {value!r}")
+            raise self.error(key, f"must be one of {', '.join(known)}, not {quoted(value)}")
         return value
 
 
@@ -253,12 +269,13 @@ def find(config: str, folder: Path = CONFIGS, what: str = "description") -> Path
         If there is none.
     """
     path = Path(config)
-    if path.suffix != ".toml":
+    if path.suffix != ".toml" and NAME.fullmatch(config):
         path = folder / f"{config}.toml"
-    if not path.is_file():
+    # Unlike the path's own method, never an error: not of a name too long, nor of a null in it.
+    if path.suffix != ".toml" or not os.path.isfile(path):
         known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
         raise SpecError(
-            f"there is no {what} {config!r}: give the path of a .toml file, or one of {known}"
+            f"there is no {what} {quoted(config)}: give the path of a .toml file, or one of {known}"
         )
     return path
 
@@ -282,14 +299,25 @@ def read(path: str | Path) -> dict[str, Any]:
     SpecError
         If it cannot be read or is not TOML.
     """
+    name = shown(path)
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}; give a .toml file") from None
+        with open(path, "rb") as file:
+            content = file.read(FILE_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(f"{name}: cannot be read: {reason}; give a .toml file") from None
+    if len(content) > FILE_LIMIT:
+        raise SpecError(f"{name}: is larger than {FILE_LIMIT} bytes; give a .toml file")
+    try:
+        # With or without the mark at its head that some editors write.
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
-        raise SpecError(f"{path}: is not a text in UTF-8; give a .toml file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: is not TOML: {error}") from None
+        raise SpecError(f"{name}: is not a text in UTF-8; give a .toml file") from None
+    try:
+        return tomllib.loads(text)
+    except Exception as error:
+        # Whatever a text does to the parser (nested too deep, numbers too long): it is the text's.
+        raise SpecError(f"{name}: is not TOML that can be read: {shown(error)}") from None
 
 
 def parse(table: dict, path: str) -> NetworkSpec:
@@ -312,8 +340,8 @@ def parse(table: dict, path: str) -> NetworkSpec:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise top.error(
             "name",
-            "must be letters, digits, '-', '_' and '.', beginning with a letter or digit, "
-            f"not {name!r}",
+            "must be at most 64 letters, digits, '-', '_' and '.', beginning with a letter or "
+            f"digit, not {quoted(name)}",
         )
     classes = top.integer("classes", 2, 1024)
     if source is not None and classes != 10:
@@ -323,13 +351,31 @@ def parse(table: dict, path: str) -> NetworkSpec:
     if not isinstance(tables, list) or not tables:
         raise top.error("layer", "is missing; give one [[layer]] table for each layer")
 
+    if len(tables) > LAYERS_LIMIT:
+        raise top.error("layer", f"at most {LAYERS_LIMIT} layers, not {len(tables)}; remove some")
     batch = top.integer("batch", 1, 65536, 1)
     layers: list[LayerSpec] = []
+    weights = 0
     for index, entry in enumerate(tables):
         if not isinstance(entry, dict):
             raise top.error("layer", "must be tables; write [[layer]]")
         keys = Table(entry, path, f"layer {index}: ", LAYER_KEYS)
-        layers.append(_layer(keys, layers, inputs, classes, seed, batch))
+        layer = _layer(keys, layers, inputs, classes, seed, batch)
+        layers.append(layer)
+        weights += layer.weights + layer.neurons * classes
+        if weights > WEIGHTS_LIMIT:
+            raise keys.error(
+                "neurons",
+                f"up to here the network has {weights} weights, its classifiers' included, over "
+                f"the limit of {WEIGHTS_LIMIT}; lower neurons, inputs or classes",
+            )
+        numbers = batch * max(layer.columns, layer.neurons, classes)
+        if numbers > BATCH_LIMIT:
+            raise keys.error(
+                "neurons",
+                f"a batch has {numbers} inputs, activations or errors, over the limit of "
+                f"{BATCH_LIMIT}; lower batch, neurons, inputs or classes",
+            )
     network = NetworkSpec(
         name=name,
         data=source,
@@ -365,10 +411,13 @@ def _layer(
     fx = number("fx", below[-1].fy if below else 8)
     if below and fx != below[-1].fy:
         raise table.error("fx", f"must be {below[-1].fy}, the fy of the layer below, not {fx}")
-    fy, yb, fw, wb, mb, fe = (
+    fy, yb, wb, mb, fe = (
         number(key, default)
-        for key, default in (("fy", 4), ("yb", 8), ("fw", 12), ("wb", 12), ("mb", 2), ("fe", 8))
+        for key, default in (("fy", 4), ("yb", 8), ("wb", 12), ("mb", 2), ("fe", 8))
     )
+    # Initial weights are below the square root of 6 / M. They get a range of at least twice that.
+    initial = math.sqrt(6 / inputs)
+    fw = number("fw", max(1, min(12, wb - 2 - math.ceil(math.log2(initial)))))
     rule = table.choice("rule", RULES, "sym") or "sym"
     if fw + fx < fy:
         raise table.error("fy", f"must be at most fw + fx = {fw + fx}, not {fy}")
@@ -379,7 +428,7 @@ def _layer(
         raise table.error("ms", f"must be at least -fy = {-fy}, or the margin is 0, not {ms}")
     init_bits = number(
         "init_bits",
-        max(1, min(math.floor(math.log2(math.sqrt(6 / inputs) * 2**fw) + 0.5), wb - 1)),
+        max(1, min(math.floor(math.log2(initial * 2**fw) + 0.5), wb - 1)),
     )
     if init_bits > wb - 1:
         raise table.error("init_bits", f"must be at most wb - 1 = {wb - 1}, not {init_bits}")

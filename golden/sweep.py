@@ -78,7 +78,10 @@ def load(path: str | Path, **overrides: int) -> Study:
     config = top.table.get("network")
     if not isinstance(config, str):
         raise top.error("network", "is missing; name the description that is varied")
-    varied = spec.find(config)
+    try:
+        varied = spec.find(config)
+    except spec.SpecError as error:
+        raise top.error("network", str(error)) from None
     base = spec.read(varied) | {key: top.table[key] for key in TOP_KEYS if key in top.table}
     network = spec.parse(base, f"{path}: network {varied}")
     seeds = range(network.seed, network.seed + top.integer("seeds", 1, 1000, 1))

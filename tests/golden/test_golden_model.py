@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from golden import lfsr
-from golden.model import IntegerNetwork, exact, project, rs
+from golden.model import IntegerNetwork, exact, pinned, project, rounded_product, rs
 from golden.spec import FORMATS, SpecError, parse
 
 
@@ -20,7 +20,7 @@ def network(**changes):
 
 
 def test_check_values():
-    net = network()
+    net = network(fw=12)
     (layer,) = net.layers
     assert layer.Mc.tolist() == [
         [1, 3, 1, -3, 3, 1, -3, -1, 3, -3],
@@ -177,7 +177,7 @@ def test_against_reference(rule, batch, lower, upper):
         check_step(net, references, *noise(net, batch, random), epoch=step % 4)
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(deadline=None, max_examples=400, derandomize=True)
 @given(
     formats=st.fixed_dictionaries(
         {},
@@ -214,6 +214,79 @@ def test_formats_against_reference(formats, rule, batch, seed):
             weights.copy_(values.clamp(-limit, limit - 1))
             setattr(reference, held, weights.long().tolist())
     check_step(net, [reference], *noise(net, batch, random))
+
+
+def trained(steps=30, **changes):
+    """Train a small network; give all that its steps and its weights are."""
+    layer = {"neurons": 90, "lr": 4, "mb": 4, "fe": 12} | changes
+    table = {"inputs": 150, "classes": 10, "batch": 9, "layer": [layer, layer]}
+    net, random = IntegerNetwork(parse(table, "trained")), np.random.default_rng(1)
+    made = []
+    for _ in range(steps):
+        x = random.integers(0, 256, (9, 150)).astype(np.uint8)
+        for step in [*net.train(x, random.integers(0, 10, 9)), *net.infer(x)]:
+            made += [None if a is None else a.tolist() for a in step]
+    return made, [(a.W.tolist(), a.Mc.tolist(), a.W.dtype, str(a.W.device)) for a in net.layers]
+
+
+@pytest.mark.parametrize("rule", ["scfb", "tlc"])
+@pytest.mark.parametrize(
+    "formats",
+    [{"dropout": 2}, {"wb": 18, "fw": 16}, {"wb": 10, "sr": True, "lr": 22}],
+    ids=["dropout", "wide", "stochastic rounding"],
+)
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_what_a_process_has_set_changes_nothing(rule, formats, kind):
+    expected = trained(3, rule=rule, **formats)
+    torch.set_default_dtype(kind)
+    torch.set_default_device("meta")
+    torch.set_float32_matmul_precision("medium")
+    lower = torch.float16 if kind is torch.float64 else kind
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16 if lower is kind else lower):
+            assert trained(3, rule=rule, **formats) == expected
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.get_default_dtype() is kind
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_the_precision_of_products_is_pinned_and_given_back():
+    matmul = torch.backends.mkldnn.matmul
+    matmul.fp32_precision = "bf16"
+    try:
+        with pinned():
+            assert matmul.fp32_precision == "ieee"
+            assert not torch.is_autocast_enabled("cpu")
+        assert matmul.fp32_precision == "bf16"
+        with pytest.raises(ValueError, match="labels must"):
+            network().train(np.zeros((1, 4), np.uint8), [99])
+        assert matmul.fp32_precision == "bf16"
+    finally:
+        matmul.fp32_precision = "none"
+
+
+def test_an_update_that_is_shifted_left():
+    # Sums that just fit float32, to which a half must not be added.
+    changes = {"neurons": 4, "mb": 7, "fe": 15, "ms": 0, "fw": 16, "wb": 18, "lr": 0, "fx": 0}
+    table = {"inputs": 3, "classes": 3, "layer": [changes]}
+    random = torch.Generator().manual_seed(3)
+    for seed in range(20):
+        net = IntegerNetwork(parse(table | {"seed": seed}, "left"))
+        references = [Reference(layer) for layer in net.layers]
+        for _ in range(10):
+            check_step(net, references, *noise(net, 1, random))
+
+
+@pytest.mark.parametrize("k", [0, -1, -5])
+def test_nothing_is_added_where_nothing_is_cut_off(k):
+    odd = torch.tensor([[2.0**23 + 1]], dtype=torch.float32)
+    one, whole = torch.ones(1, 1), (2**23 + 1) << -k
+    assert rs(odd, k).long().tolist() == [[whole]]
+    assert rounded_product(odd, one, 2**23 + 1, k).long().tolist() == [[whole]]
+    assert rounded_product(-odd, one, 2**23 + 1, k).long().tolist() == [[-whole]]
 
 
 def test_a_trained_classifier_starts_at_the_random_one():

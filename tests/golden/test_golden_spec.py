@@ -17,8 +17,24 @@ def test_splitmix64():
 
 def test_defaults():
     (layer,) = parse(TINY, "tiny").layers
-    assert (layer.ms, layer.init_bits, layer.fx, layer.one, layer.columns) == (2, 11, 8, 128, 5)
+    assert (layer.ms, layer.init_bits, layer.fx, layer.one, layer.columns) == (2, 9, 8, 128, 5)
     assert layer.seeds[:2] == (0x4426ACBA529F17CC, 0x98FD4A3EBA5761F5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wb", "fw"),
+    [
+        (4, 12, 9), (6, 12, 10), (7, 12, 10), (24, 12, 11), (25, 12, 11), (64, 12, 11),
+        (96, 12, 12), (784, 12, 12), (65535, 18, 12), (784, 8, 9), (64, 8, 7), (4, 4, 1),
+        (1, 2, 1),
+    ],
+)  # fmt: skip
+def test_range_of_the_weights(inputs, wb, fw):
+    table = TINY | {"inputs": inputs, "layer": [{"neurons": 2, "wb": wb, "fy": 0}]}
+    (layer,) = parse(table, "tiny").layers
+    assert layer.fw == fw
+    if fw > 1:
+        assert 2 ** (wb - 1 - fw) >= 2 * (6 / inputs) ** 0.5
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "mnist-wide"])
@@ -48,7 +64,8 @@ def test_shipped(name):
             {"epochs": 20, "lr_step": 1},
             "t.toml: lr_step: lr would grow to 25, over 24; raise lr_step or lower epochs",
         ),
-        ({"name": 3}, "t.toml: name: must be letters, digits, '-', '_' and '.', beginning with"),
+        ({"name": 3}, "t.toml: name: must be at most 64 letters, digits, '-', '_' and '.', begin"),
+        ({"name": 65 * "a"}, "with a letter or digit, not 'aaa"),
         ({"name": ""}, "with a letter or digit, not ''"),
         ({"name": "../up"}, "with a letter or digit, not '../up'"),
         ({"name": "a/b"}, "with a letter or digit, not 'a/b'"),
@@ -127,7 +144,7 @@ def test_largest_magnitudes_hold():
     assert layer.feedback_bound == 10 * 3 * 255
     assert layer.g_bound == (10 * 3 * 255 + 4) >> 3
     assert layer.update_bound(7) == 7 * 255 * layer.g_bound
-    assert layer.update_shift(9) == 8 + 8 - 12 + 9
+    assert layer.update_shift(9) == 8 + 8 - 9 + 9
 
 
 def test_largest_magnitudes_of_a_classifier_that_is_trained():
