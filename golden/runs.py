@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Many trainings at once, each of which goes on where it was when it is killed.
 
-A run leaves two files in its folder, named by a digest of all that decides its result: a checkpoint
-after each epoch, and at the end its outcome as JSON, for which the checkpoint goes. A run whose
-outcome is there is not made again. The digest knows nothing of the code: whoever changes what a
-model computes removes the folder.
+A run leaves files in its folder, named by a digest of all that decides its result: a checkpoint
+after each epoch, and at the end its outcome as JSON, for which the checkpoints go. A run whose
+outcome is there is not made again; what is damaged is not believed (`golden.kept`). The digest
+knows nothing of the code: whoever changes what a model computes raises `COMPUTES`.
 """
 
 import hashlib
@@ -16,21 +16,24 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Thread
-from typing import IO, Any
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from golden import data, spec
+from golden.errors import RunError
+from golden.kept import Checkpoints, read_outcome, write_outcome
 from golden.model import IntegerNetwork
 from golden.training import Model, accuracy, steps
 
 __all__ = ["Integer", "Outcome", "Run", "perform"]
 
+#: What all models compute together with the order of the data, as a number that goes into digests.
+COMPUTES = 3
 #: Seconds between two reports of progress.
 PAUSE = 0.25
 #: Takes how many epochs, or what part of one, a run has come on, and the name of the run.
@@ -72,7 +75,7 @@ class Run(ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the result, for JSON."""
-        values = {"kind": type(self).__name__, **asdict(self)}
+        values = {"kind": type(self).__name__, "computes": COMPUTES, **asdict(self)}
         del values["name"]
         return values
 
@@ -165,9 +168,12 @@ def perform(runs: Sequence[Run], folder: Path, *, jobs: int = 1) -> list[Outcome
     ------
     DataError
         If the data set is missing or damaged.
+    RunError
+        If a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    missing = {run.digest: run for run in runs if not _outcome_file(run, folder).is_file()}
+    outcomes = {run.digest: _outcome(run, folder) for run in runs}
+    missing = {run.digest: run for run in runs if not outcomes[run.digest]}
     total = sum(run.epochs for run in missing.values())
     form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
     with tqdm(total=total, bar_format=form, disable=None, leave=False) as progress:
@@ -181,7 +187,11 @@ def perform(runs: Sequence[Run], folder: Path, *, jobs: int = 1) -> list[Outcome
                 _perform(run, folder, report)
         elif missing:
             _share(list(missing.values()), folder, jobs, report)
-    return [_read(_outcome_file(run, folder)) for run in runs]
+    outcomes |= {digest: _outcome(run, folder) for digest, run in missing.items()}
+    made = [outcome for run in runs if (outcome := outcomes[run.digest])]
+    if len(made) < len(runs):
+        raise RunError(f"{folder}: outcomes were removed while others were made; start again")
+    return made
 
 
 def _share(runs: list[Run], folder: Path, jobs: int, report: Report):
@@ -233,33 +243,35 @@ def _end_with_parent():
 
 
 def _perform(run: Run, folder: Path, report: Report):
-    """Make a run from its checkpoint on, if there is one, and write its outcome."""
-    checkpoint, model = folder / f"{run.digest}.pt", run.model()
+    """Make a run from its last checkpoint on, if there is one, and write its outcome."""
+    model: Model = run.model()
     samples = data.load(run.data)
     if run.held_out:
         samples = data.held_out(samples)
     curve, seconds = [], 0.0
-    if checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
+    checkpoints = Checkpoints(folder, run.digest)
+
+    def take(saved: dict[str, Any]):
+        nonlocal model, curve, seconds
+        # A new one, for one that was damaged may have been restored in part.
+        model = run.model()
         model.restore(saved["model"])
         curve, seconds = saved["curve"], saved["seconds"]
-        report((len(curve), run.name))
 
+    if checkpoints.last(take):
+        report((len(curve), run.name))
     for epoch in range(len(curve), run.epochs):
         begin = time.perf_counter()
         for share in _parts(model, samples, run, epoch):
             report((share, run.name))
         curve.append(accuracy(model, samples.test_x, samples.test_y))
         seconds += time.perf_counter() - begin
-        saved = {"model": model.state(), "curve": curve, "seconds": seconds}
-        with _replace(checkpoint) as file:
-            torch.save(saved, file)
+        checkpoints.write({"model": model.state(), "curve": curve, "seconds": seconds})
 
     train = accuracy(model, samples.train_x, samples.train_y)
     outcome = Outcome(run.settings, curve, train, round(seconds, 1))
-    with _replace(_outcome_file(run, folder)) as file:
-        file.write(json.dumps({"name": run.name, **asdict(outcome)}, indent=1).encode())
-    checkpoint.unlink(missing_ok=True)
+    write_outcome(folder, run.digest, {"name": run.name, **asdict(outcome)})
+    checkpoints.remove()
 
 
 def _parts(model: Model, samples: data.Data, run: Run, epoch: int) -> Iterator[float]:
@@ -273,20 +285,10 @@ def _parts(model: Model, samples: data.Data, run: Run, epoch: int) -> Iterator[f
     yield seen / total
 
 
-def _outcome_file(run: Run, folder: Path) -> Path:
-    return folder / f"{run.digest}.json"
-
-
-def _read(file: Path) -> Outcome:
-    values = json.loads(file.read_text())
+def _outcome(run: Run, folder: Path) -> Outcome | None:
+    """Read what a run came to, if it has been made."""
+    values = read_outcome(folder, run.digest, run.settings)
+    if not values:
+        return None
     del values["name"]
     return Outcome(**values)
-
-
-@contextmanager
-def _replace(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file so that others see all of it, or what was there before."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        yield file
-    part.replace(path)

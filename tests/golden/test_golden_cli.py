@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The command line: training, speed, help, complaints, exit status."""
 
+import errno
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from golden import __main__ as cli
-from golden import training
+from golden import training, weights
 from golden.cli import data_of
 from golden.data import FOLDER, Data
 from golden.model import IntegerNetwork
@@ -83,7 +87,7 @@ def test_train(config, tmp_path, capsys):
     right = [(step.prediction.numpy() == data.test_y).mean() for step in steps]
     assert rows[1][2:] == [f"{100 * share:.2f}" for share in right]
     with np.load(out) as weights:
-        assert sorted(weights) == ["W0", "W1"]
+        assert sorted(weights) == ["W0", "W1", "about", "digest"]
         for k, layer in enumerate(network.layers):
             assert weights[f"W{k}"].dtype == np.int32
             assert np.array_equal(weights[f"W{k}"], layer.W.numpy())
@@ -147,7 +151,7 @@ def test_complaints(config, tmp_path, capsys, monkeypatch):
             f"error: --samples {samples}: 2 epochs in batches of 4 have from 4 to 2872 samples; "
             "give --epochs as well, or another number"
         ) in complaint(capsys, "train", config, "--samples", samples)
-    assert f"there is no folder {tmp_path}/none; make it first" in complaint(
+    assert f"{tmp_path}/none/w.npz: there is no folder {tmp_path}/none; make it" in complaint(
         capsys, "train", config, "--out", f"{tmp_path}/none/w.npz"
     )
     monkeypatch.setenv(FOLDER, str(tmp_path))
@@ -163,9 +167,85 @@ def test_complaints(config, tmp_path, capsys, monkeypatch):
     )
 
 
-def test_weights_that_cannot_be_written(config, tmp_path, capsys):
-    assert cli.main(["train", config, "--samples", "4", "--out", str(tmp_path)]) == 2
-    assert "error: [Errno 21] Is a directory" in capsys.readouterr().err
+def test_a_batch_larger_than_the_data(config, capsys):
+    Path(config).write_text(SMALL.format(batch=1438))
+    assert complaint(capsys, "train", config) == (
+        f"error: {config}: batch: 1438 is more than the 1437 samples to train on; lower it\n"
+    )
+
+
+def test_places_are_checked_before_training(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(IntegerNetwork, "train", None)
+    assert complaint(capsys, "train", config, "--out", str(tmp_path)) == (
+        f"error: {tmp_path}: is a folder; give a file to write to\n"
+    )
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    out = tmp_path / "w.npz"
+    assert complaint(capsys, "train", config, "--out", str(out)).startswith(
+        f"error: {out}: cannot be written: No space left on device; give a file in a folder that"
+    )
+
+
+def test_a_disk_that_is_full_after_training_loses_nothing(config, tmp_path, capsys, monkeypatch):
+    out, spare = tmp_path / "w.npz", tmp_path / "spare"
+    spare.mkdir()
+    out.write_bytes(b"older")
+
+    def sync(handle):
+        if not spare.samefile(Path(f"/proc/self/fd/{handle}").resolve().parent.parent):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(tempfile, "tempdir", str(spare))
+    assert cli.main(["train", config, "--samples", "4", "--out", str(out)]) == 1
+    said = capsys.readouterr().err
+    (saved,) = spare.glob("*/weights.npz")
+    assert said == (
+        f"error: {out}: cannot be written: No space left on device; nothing there was changed; "
+        f"make room, or give another file; the weights that were trained are in {saved}\n"
+    )
+    assert out.read_bytes() == b"older"
+    assert weights.load(saved, load(config)).progress == {"accuracies": [], "samples": 4}
+
+
+def test_training_starts_from_a_file(config, tmp_path, capsys):
+    table = SMALL.format(batch=4) + "[[layer]]\nneurons = 6\nrule = 'tlc'\n"
+    Path(config).write_text(table)
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    output(capsys, "train", config, "--samples", "100", "--out", str(first))
+    begin = "--weights", str(first), "--samples", "60"
+    output(capsys, "train", config, *begin, "--out", str(second))
+
+    # The same, by hand; streams of random numbers and rates begin anew.
+    spec = load(config)
+    network, data = IntegerNetwork(spec), data_of(spec)
+    for count in (100, 60):
+        seen = order(spec.seed, 0, 1437)[:count]
+        for k in range(0, count, 4):
+            network.train(data.train_x[seen[k : k + 4]], data.train_y[seen[k : k + 4]], 0)
+    saved = weights.load(second, spec)
+    for layer, W, V in zip(network.layers, saved.W, saved.V, strict=True):
+        assert np.array_equal(layer.W.numpy(), W)
+        assert V is None or np.array_equal(layer.Mc.numpy(), V)
+    assert saved.V[2] is not None
+
+    message = complaint(capsys, "train", config, "--seed", "2", "--weights", str(first))
+    assert message == (
+        f"error: {first}: is of another network: seed: 1 in the file, 2 in {config}; give the "
+        "description that it was trained with, or another file\n"
+    )
+
+
+def test_progress_is_kept_with_the_weights(config, tmp_path, capsys):
+    out = tmp_path / "w.npz"
+    rows = output(capsys, "train", config, "--samples", "1500", "--out", str(out)).splitlines()
+    progress = weights.load(out, load(config)).progress
+    # An epoch that was not finished is not one.
+    assert progress == {"accuracies": [[*map(float, rows[1].split()[2:])]], "samples": 1500}
 
 
 def test_interrupted(config, capsys, monkeypatch):

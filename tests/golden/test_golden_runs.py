@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs: what they come to, that they go on after a kill, and that they share out work."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from golden import data, runs, training
 from golden.data import FOLDER, DataError
+from golden.errors import RunError
+from golden.kept import Checkpoints
 from golden.model import IntegerNetwork
 from golden.runs import Integer, perform
 from golden.spec import SpecError, parse
@@ -76,7 +79,7 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
         perform([run()], tmp_path / "cut")
     # 89 batches an epoch: the second is cut, and made again from its start.
     assert trained == 89 * [0] + 11 * [1]
-    assert [file.suffix for file in (tmp_path / "cut").iterdir()] == [".pt"]
+    assert [file.suffix for file in (tmp_path / "cut").iterdir()] == [".checkpoint"]
     trained, last = [], None
     (outcome,) = perform([run()], tmp_path / "cut")
     assert trained == 89 * [1] + 89 * [2]
@@ -85,18 +88,157 @@ def test_a_killed_run_goes_on(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_that_could_not_be_written_is_none(tmp_path, monkeypatch):
-    def save(_, file):
-        file.write(b"half")
-        raise OSError("disk full")
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as context:
-        context.setattr(torch, "save", save)
-        with pytest.raises(OSError, match="disk full"):
+        context.setattr(os, "fsync", full)
+        with pytest.raises(RunError) as caught:
             perform([run()], tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / run().digest}.checkpoint: cannot be written: No space left on device; what "
+        "was kept before is still there: mend that, and start again"
+    )
     (whole,) = perform([run()], tmp_path / "new")
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
     (outcome,) = perform([run()], tmp_path)
     assert (outcome.curve, outcome.train) == (whole.curve, whole.train)
-    assert not list(tmp_path.glob("*.pt"))
+
+
+def stopped(monkeypatch, folder, steps):
+    """Make a run that is stopped after so many steps; give its checkpoints by their age."""
+
+    def train(network, x, labels, epoch):
+        if len(trained) == steps:
+            raise KeyboardInterrupt
+        trained.append(epoch)
+        return kept(network, x, labels, epoch)
+
+    kept, trained = IntegerNetwork.train, []
+    with monkeypatch.context() as context:
+        context.setattr(IntegerNetwork, "train", train)
+        with pytest.raises(KeyboardInterrupt):
+            perform([run()], folder)
+    return sorted(folder.iterdir(), key=lambda path: (len(path.name), path.name))
+
+
+def counted(monkeypatch):
+    """Count the steps that are made from here on, by their epochs."""
+
+    def train(network, x, labels, epoch):
+        trained.append(epoch)
+        return kept(network, x, labels, epoch)
+
+    kept, trained = IntegerNetwork.train, []
+    monkeypatch.setattr(IntegerNetwork, "train", train)
+    return trained
+
+
+def damages(content):
+    """Give files that are not whole any more: cut, or with a byte that is another."""
+    yield from (content[: len(content) * part // 4] for part in range(4))
+    random = np.random.default_rng(0)
+    for place in [0, 31, 32, len(content) - 1, *random.integers(0, len(content), 4)]:
+        yield content[:place] + bytes([content[place] ^ 1 << int(place) % 8]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("which", range(12))
+def test_a_damaged_checkpoint_is_left_alone_for_the_one_before(
+    tmp_path, monkeypatch, capsys, which
+):
+    # 89 batches an epoch.
+    first, second = stopped(monkeypatch, tmp_path, 2 * 89 + 40)
+    assert first.name == f"{run().digest}.checkpoint"
+    assert second.name == f"{run().digest}-2.checkpoint"
+    bad = [*damages(second.read_bytes())][which]
+    second.write_bytes(bad)
+    trained = counted(monkeypatch)
+    (outcome,) = perform([run()], tmp_path)
+    assert trained == 89 * [1] + 89 * [2]
+    assert (outcome.curve, outcome.train) == by_hand(run().network, data.load("digits"))
+    assert capsys.readouterr().err == (
+        f"{second}: is damaged or cannot be read, so the one before it is taken\n"
+    )
+    assert second.read_bytes() == bad
+    assert {path.name for path in tmp_path.iterdir()} == {second.name, f"{run().digest}.json"}
+
+
+def test_checkpoints_that_are_all_damaged(tmp_path, monkeypatch, capsys):
+    files = stopped(monkeypatch, tmp_path, 2 * 89 + 40)
+    for file in files:
+        file.write_bytes(b"")
+    trained = counted(monkeypatch)
+    (outcome,) = perform([run()], tmp_path)
+    assert len(trained) == 3 * 89
+    assert (outcome.curve, outcome.train) == by_hand(run().network, data.load("digits"))
+    assert capsys.readouterr().err.count("is damaged or cannot be read") == 2
+    assert all(file.read_bytes() == b"" for file in files)
+
+
+def test_a_checkpoint_of_another_network_under_this_name(tmp_path, capsys):
+    values = {"model": {"layers": []}, "curve": [[1.0]], "seconds": 1.0}
+    Checkpoints(tmp_path, run().digest).write(values)
+    (outcome,) = perform([run()], tmp_path)
+    assert (outcome.curve, outcome.train) == by_hand(run().network, data.load("digits"))
+    assert "is damaged or cannot be read" in capsys.readouterr().err
+
+
+def test_a_damaged_outcome_is_left_alone_and_made_again(tmp_path, capsys):
+    (whole,) = perform([run()], tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = file.read_bytes()
+    values = json.loads(content)
+    values["curve"][-1][0] = 1.0
+    again = file.with_name(f"{run().digest}-2.json")
+    others = (
+        b"[]",
+        b"null",
+        b"[" * 10**5,
+        content.replace(b"tlc", b"sym"),
+        json.dumps(values).encode(),
+    )
+    for bad in (*damages(content), *others):
+        if bad == content:
+            continue
+        file.write_bytes(bad)
+        (outcome,) = perform([run()], tmp_path)
+        assert (outcome.curve, outcome.train) == (whole.curve, whole.train)
+        assert capsys.readouterr().err == (
+            f"{file}: is damaged or cannot be read, so the run is made again, beside it\n"
+        )
+        assert file.read_bytes() == bad
+        # What was made in its place is taken from then on, and nothing more is said.
+        assert perform([run()], tmp_path) == [outcome]
+        assert capsys.readouterr().err == ""
+        again.unlink()
+
+
+def test_outcomes_of_other_settings_are_not_taken(tmp_path):
+    perform([run(seed=1)], tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.rename(tmp_path / f"{run(seed=2).digest}.json")
+    (outcome,) = perform([run(seed=2)], tmp_path)
+    assert outcome.settings["seed"] == 2
+
+
+def test_two_processes_in_one_folder(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from golden.runs import Integer, perform; from golden.spec import parse\n"
+        "from pathlib import Path\n"
+        f"table = {TABLE!r}\n"
+        "run = Integer.of(parse(table, 'small.toml'), name='a run')\n"
+        f"print(perform([run], Path({str(tmp_path)!r}))[0].curve)"
+    )
+    made = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in made]
+    assert [process.returncode for process in made] == [0, 0]
+    curve, _ = by_hand(run().network, data.load("digits"))
+    assert said == [f"{curve}\n"] * 2
+    assert all(path.suffix == ".json" for path in tmp_path.iterdir())
 
 
 def test_jobs(tmp_path):
@@ -119,7 +261,7 @@ def test_nothing_goes_on_when_the_command_is_killed(tmp_path, sent):
     # What runs in the background of a shell is deaf to interrupts, and so are its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
-        while len(list(tmp_path.glob("runs/*.pt"))) < 2:
+        while len(list(tmp_path.glob("runs/*.checkpoint"))) < 2:
             assert running.poll() is None
             time.sleep(0.1)
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
