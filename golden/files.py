@@ -56,6 +56,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     OSError
         If the folder is missing or cannot be written, or the disk is full.
     """
+    if path.exists() and not path.is_file():
+        # A pipe or a device, such as /dev/null, is written to: it cannot be replaced.
+        with path.open("wb") as file:
+            yield file
+        return
     # Not mkstemp's private mode: what is left here is for everyone whom the umask allows.
     umask = os.umask(0)
     os.umask(umask)

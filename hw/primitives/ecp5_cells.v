@@ -3,6 +3,10 @@
 // Behaviour of the two ECP5 cells that hw/primitives/ecp5.py uses, for simulation. What that file
 // does not use is not modelled; a cell that asks for it ends the simulation.
 
+/* verilator lint_off DECLFILENAME */ // the file holds both cells
+/* verilator lint_off UNUSEDSIGNAL */ // ports and parameters of the cells that are not modelled
+/* verilator lint_off UNUSEDPARAM */
+
 module MULT18X18D(
   input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
   input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
@@ -121,3 +125,7 @@ module DP16KD(
     DOB4, DOB3, DOB2, DOB1, DOB0} = DATA_WIDTH_B == 18 ? register : register & ((18'd1 <<
     DATA_WIDTH_B) - 18'd1);
 endmodule
+
+/* verilator lint_on DECLFILENAME */
+/* verilator lint_on UNUSEDSIGNAL */
+/* verilator lint_on UNUSEDPARAM */

@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The command line `python -m hw`."""
 
+import dataclasses
+import errno
+import json
+import os
 import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 
 import pytest
 
+from golden.spec import load
 from hw.__main__ import main
+from hw.estimate import BOARDS, estimate
 
 TINY = """\
 name = "tiny"
@@ -30,10 +40,11 @@ def test_verilog(config, tmp_path, capsys, primitives):
     out = tmp_path / "tiny.v"
     assert main(["verilog", str(config), "-o", str(out), "--primitives", primitives]) == 0
     text = out.read_text()
-    assert "module tiny(" in text
-    assert "// input  i__payload [12:0]" in text
-    assert "[2:0] header.command: TRAIN = 0, INFER = 1" in text
+    assert capsys.readouterr().out == f"module lel_tiny in {out}\n"
+    assert "module lel_tiny(" in text
+    assert "// input          i_valid " in text
     assert ("MULT18X18D" in text) == (primitives == "ecp5")
+    assert set(tmp_path.iterdir()) == {config, out}
     assert main(["verilog", str(config), "-o", "-", "--primitives", primitives]) == 0
     assert capsys.readouterr().out == text
 
@@ -69,10 +80,80 @@ def test_messages(tmp_path, capsys, content, message):
     assert message in capsys.readouterr().err
 
 
-def test_verilog_that_cannot_be_written(config, tmp_path, capsys):
+def test_folder_that_is_missing(config, tmp_path, capsys):
     out = tmp_path / "missing" / "tiny.v"
     assert main(["verilog", str(config), "-o", str(out)]) == 2
-    assert str(out) in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error == f"error: '{out.parent}': there is no such folder; make it first\n"
+
+
+def test_file_that_is_kept(config, tmp_path, monkeypatch):
+    """What was there stays whole if the new text cannot be written."""
+    out = tmp_path / "tiny.v"
+    out.write_text("mine")
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["verilog", str(config), "-o", str(out)]) == 2
+    assert out.read_text() == "mine"
+    assert set(tmp_path.iterdir()) == {config, out}
+
+
+@pytest.mark.timeout(60)
+def test_pipe(config, tmp_path):
+    """A pipe is written to, not replaced."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(pipe.read_text)
+        assert main(["verilog", str(config), "-o", str(pipe)]) == 0
+        assert "module lel_tiny(" in reader.result()
+    assert pipe.is_fifo()
+
+
+def test_estimate_as_json(config, capsys):
+    """It says what the table says, and nothing else is on the standard output."""
+    assert main(["estimate", str(config), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    spec = load(config)
+    expected = estimate(spec)
+    assert said["clocks"] == expected.clocks
+    assert said["total"] == dataclasses.asdict(expected.total)
+    assert [layer["weights"] for layer in said["layers"]] == [5 * (4 + 1)]
+    assert {board["size"]: board["lacking"] for board in said["boards"]} == {
+        size: expected.lacking(device) for size, device in BOARDS["ulx3s"].items()
+    }
+
+
+def test_what_the_link_cannot_carry(tmp_path, capsys):
+    path = tmp_path / "many.toml"
+    path.write_text(TINY.replace("classes = 3", "classes = 300"))
+    assert main(["estimate", str(path)]) == 0
+    fits = "ulx3s 85F: does not fit: classes: the link carries at most 256, not 300\n"
+    assert fits in capsys.readouterr().out
+
+
+def test_light_imports(config):
+    """The generator needs no library of training and drawing."""
+    heavy = ["torch", "matplotlib", "sklearn", "pandas", "scipy"]
+    program = (
+        "import sys\n"
+        f"sys.modules |= dict.fromkeys({heavy})\n"
+        "from hw.__main__ import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    for arguments in (["estimate", "digits"], ["verilog", str(config), "-o", os.devnull]):
+        command = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_cells_are_part_of_the_package():
+    """The models of the cells are there wherever the package is."""
+    text = resources.files("hw.primitives").joinpath("ecp5_cells.v").read_text(encoding="utf-8")
+    assert "module MULT18X18D(" in text
 
 
 def test_help(capsys):

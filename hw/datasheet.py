@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The Verilog of a network as others get it: one file with its data sheet and an example."""
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+
+from amaranth.hdl import Shape
+from amaranth.lib import data
+from amaranth.lib.wiring import In
+
+from golden.spec import FORMATS, NetworkSpec
+
+from .estimate import estimate
+from .example import example
+from .flat_ports import FlatPorts, Port
+from .network import Network
+from .ports import Command, Rule
+from .primitives import ECP5, Primitives
+from .verilog import convert, module_name, waived
+
+__all__ = ["description", "export"]
+
+#: What the ports are for; those of a layer without its name.
+MEANINGS = {
+    "i_valid": "a beat of a packet is on the ports i_*",
+    "i_ready": "the beat is taken at a rising edge with i_valid high",
+    "i_header_command": "what to do with the packet: see Commands",
+    "i_header_label": "the sample's class; C and more are no class; any for FLUSH, READ, LOAD",
+    "i_x": "a pixel; any for FLUSH, READ, LOAD",
+    "result_valid": "a record of a packet is on the ports result_*",
+    "result_ready": "the record is taken at a rising edge with result_valid high",
+    "result_header_command": "the packet's command",
+    "result_header_label": "the packet's label",
+    "result_prediction": "the class with the largest score, the lowest of equal ones",
+    "result_correct": "the prediction is the label; both only for TRAIN and INFER",
+    "lr": "learning rate 2^-lr: see Learning rate and rule",
+    "rule": "see Learning rate and rule",
+    "weights_in_valid": "a weight is on weights_in_payload; it is taken only during LOAD",
+    "weights_in_ready": "the weight is taken at a rising edge with weights_in_valid high",
+    "weights_in_payload": "a weight, two's complement",
+    "weights_out_valid": "a weight is on weights_out_payload, during READ",
+    "weights_out_ready": "the weight is taken at a rising edge with weights_out_valid high",
+    "weights_out_payload": "a weight, two's complement",
+    "counters_cycles": "clocks since reset",
+    "counters_busy": "clocks in which an input is issued to the lanes",
+    "counters_macs": "products, forward and of updates",
+    "counters_weight_reads": "weights read for them",
+    "counters_weight_writes": "weights written for them",
+    "counters_stall_input": "clocks in which no sample has arrived",
+    "counters_stall_error": "clocks in which the errors of the sample before are not made yet",
+    "counters_stall_output": "clocks in which the next layer or the reader does not keep up",
+    "counters_other": "all other clocks: initialisation, commands",
+}
+
+
+def export(spec: NetworkSpec, primitives: Primitives) -> str:
+    """Write the network of a description as Verilog: the data sheet, an example, the modules.
+
+    The same description gives the same text wherever its file lies.
+
+    Raises
+    ------
+    PlanError
+        If there can be no hardware of it.
+    RuntimeError
+        If Yosys fails, with its message.
+    """
+    network = Network(spec=spec, primitives=primitives)
+    flat = FlatPorts(network)
+    name = module_name(spec.name)
+    sheet = [
+        *_introduction(spec, name),
+        *_protocol(network),
+        *_rates(network),
+        *_timing(spec),
+        *_ports(flat.ports),
+        *_making(spec, primitives),
+    ]
+    head = "\n".join(f"// {line}".rstrip() for line in sheet)
+    modules = convert(flat, name=name, tidy=True)
+    return f"{head}\n\n{waived(example(network, flat.ports, name) + modules)}"
+
+
+def description(spec: NetworkSpec) -> str:
+    """Write a description as TOML, every default resolved; of the data only their sizes."""
+    lines = [
+        f"{key} = {json.dumps(getattr(spec, key))}"
+        for key in ("name", "inputs", "classes", "seed", "batch", "epochs", "lr_step")
+    ]
+    for layer in spec.layers:
+        lines += ["", "[[layer]]"]
+        # `lrv` is a key of rules that no hardware has.
+        keys = ("neurons", "rule", "sr", *(key for key in FORMATS if key != "lrv"))
+        lines += [f"{key} = {json.dumps(getattr(layer, key))}" for key in keys]
+    return "\n".join(lines)
+
+
+def _title(text: str) -> list[str]:
+    return ["", text, "-" * len(text)]
+
+
+def _introduction(spec: NetworkSpec, name: str) -> Iterator[str]:
+    yield f"{name}: a network that learns from local errors, in hardware"
+    yield ""
+    yield "Samples and their labels go in. Each layer computes its activations, predicts the class"
+    yield "through a fixed random classifier of its own, makes an error from the label and updates"
+    yield "its weights, all layers at the same time. The last layer's prediction is the network's."
+    yield ""
+    yield "    layer   inputs  neurons  classes  lanes    weights  bits of each, of its fraction"
+    for layer in spec.layers:
+        yield (
+            f"{layer.index:9}{layer.inputs:9}{layer.neurons:9}{layer.classes:9}{layer.lanes:7}"
+            f"{layer.weights:11}{layer.wb:7}{layer.fw:4}"
+        )
+    yield from _title("Clock, reset, streams")
+    yield "clk    everything happens at its rising edge"
+    yield "rst    synchronous, active high; may be tied to 0, since registers have initial values"
+    yield ""
+    yield "Ports *_valid, *_ready and those of the same name beside them are a stream. A transfer"
+    yield "happens at each rising edge at which valid and ready are high. Once valid is high, it"
+    yield "stays so, and the payload stays as it is, until the transfer; so must you do."
+    yield ""
+    yield "After reset each layer makes its initial weights, one a clock. The first packet waits."
+
+
+def _protocol(network: Network) -> Iterator[str]:
+    yield from _title("Commands")
+    yield "A packet of TRAIN or INFER is a sample: one pixel a beat, the first one first, with the"
+    yield f"same command and label in each of its {network.spec.inputs} beats. A packet of FLUSH,"
+    yield "READ or LOAD is one beat. Packets pass the layers in order. Each layer answers each with"
+    yield "one record on layerN_result_*, in order, and waits until its record is taken."
+    yield ""
+    meanings = {
+        "TRAIN": "predict, and learn from the label; the update is due now",
+        "INFER": "predict only",
+        "FLUSH": "apply the update that is due",
+        "READ": "put out all weights on layerN_weights_out_*",
+        "LOAD": "take all weights from layerN_weights_in_*",
+    }
+    for command in Command:
+        yield f"{command.value}  {command.name:6} {meanings[command.name]}"
+    yield f"{len(Command)} and more mean nothing: do not send them."
+    yield ""
+    yield "The update of a sample is applied while the next TRAIN, INFER or FLUSH passes. Send a"
+    yield "FLUSH before READ, or the weights lack the last update. Send one before LOAD, too."
+    yield "The record of READ or LOAD comes when all weights of the layer have moved. READ and LOAD"
+    yield "go through the layers one after the other, layer 0 first."
+    yield ""
+    yield "Order of weights: all of neuron 0, then all of neuron 1, and so on. Of a neuron first"
+    yield "those of inputs 0, 1, and so on, and last the bias."
+
+
+def _rates(network: Network) -> Iterator[str]:
+    yield from _title("Learning rate and rule")
+    yield "Both are sampled when the error of a training sample is made, which is before the record"
+    yield "of the sample comes. Change them when all samples have been answered."
+    yield ""
+    yield "    layer   lr: default  lowest  highest   rule: default"
+    for plan in network.plans:
+        rule = Rule.named(plan.layer.rule)
+        yield (
+            f"{plan.layer.index:9}{plan.layer.lr:14}{plan.lr_min:8}{plan.lr_max:9}"
+            f"{rule.value:10} ({rule.name})"
+        )
+    yield ""
+    yield "There is no register behind these ports: tie them to the defaults, or drive them. An lr"
+    yield "below the lowest acts as the lowest, one above the highest as the highest. Let it grow"
+    yield "by one now and then as the training goes on: each time the learning rate halves."
+    yield ""
+    meanings = {
+        "SYM": "errors come back through the classifier's own weights",
+        "SCFB": "through other weights that have the same signs",
+        "RANDOM": "through weights that have nothing to do with it: does not learn, for comparison",
+        "FROZEN": "the weights stay as they are",
+    }
+    for rule in Rule:
+        yield f"{rule.value}  {rule.name:7} {meanings[rule.name]}"
+
+
+def _timing(spec: NetworkSpec) -> Iterator[str]:
+    expected = estimate(spec)
+    yield from _title("Timing")
+    yield "If neither samples nor the takers of records keep it waiting, the network takes a sample"
+    yield f"of TRAIN about every {expected.clocks} clocks, and one of INFER as often or more often."
+    yield "Clocks of each layer: " + ", ".join(str(layer.clocks) for layer in expected.layers)
+    yield ""
+    yield "A layer takes samples in while it works, and all layers work at the same time. The"
+    yield f"record of layer N comes at most about (N + 1) x {3 * expected.clocks} clocks after the"
+    yield "last beat of a sample. After reset a sample also waits for the initial weights."
+    yield ""
+    yield "A TRAIN, at each rising edge of the clock; P0, P1, ... are the pixels:"
+    yield ""
+    last = spec.inputs - 1
+    yield f"    i_valid             0    1    1    1    ...  1 (P{last})   0"
+    yield f"    i_ready             x    1    0    1    ...  1{' ' * len(str(last))}        x"
+    yield "    i_header_command    x    0    0    0    ...  0"
+    yield "    i_header_label      x    L    L    L    ...  L"
+    yield f"    i_x                 x    P0   P1   P1   ...  P{last}"
+    yield ""
+    yield "P1 is held while i_ready is low. The module after this comment shows it in Verilog."
+
+
+def _ports(ports: Sequence[Port]) -> Iterator[str]:
+    """List all ports: those of layers that are alike once."""
+    yield from _title("Ports")
+    yield "input          clk                      clock"
+    yield "input          rst                      reset"
+    yield from (_row(port, port.name) for port in ports if port.path[0] == "i")
+    layers = [
+        (str(owner), [(_row(port, port.name.removeprefix(f"{owner}_"))) for port in group])
+        for owner, group in groupby(ports, lambda port: port.path[0])
+        if owner != "i"
+    ]
+    for rows, alike in groupby(layers, lambda layer: layer[1]):
+        owners = [owner for owner, _rows in alike]
+        yield ""
+        yield f"Ports of {', '.join(owners)}; the name of the layer and _ stand before each:"
+        yield from rows
+    yield ""
+    yield "Ports monitor_* show what a layer computes, for verification; they may be left open."
+    yield "They count for the one clock in which their valid is high."
+    yield "Where a port holds several numbers, the first is the lowest."
+
+
+def _row(port: Port, name: str) -> str:
+    cast = port.cast
+    bits = f"[{cast.width - 1}:0]" if cast.width > 1 else ""
+    meaning = "see below" if name.startswith("monitor_") else MEANINGS[name]
+    if isinstance(port.shape, data.ArrayLayout) and port.shape.length > 1:
+        element = Shape.cast(port.shape.elem_shape)
+        signed = "signed " * element.signed
+        meaning += f"; {port.shape.length} numbers of {element.width} {signed}bits"
+    direction = "input " if port.flow is In else "output"
+    return f"{direction} {bits:>7} {name:24} {meaning}".rstrip()
+
+
+def _making(spec: NetworkSpec, primitives: Primitives) -> Iterator[str]:
+    yield from _title("Origin")
+    try:
+        release = version("lel")
+    except PackageNotFoundError:
+        release = "(version unknown)"
+    yield f"Made by LEL {release}, with primitives {primitives.name}, from the description below:"
+    yield "    python -m hw verilog FILE.toml -o FILE.v" + (
+        "" if primitives.name == "portable" else f" --primitives {primitives.name}"
+    )
+    if primitives.name == ECP5.name:
+        yield "To simulate it, add the models of the cells, ecp5_cells.v, which comes with LEL."
+    yield "The module is named after the network, with lel_ before it; characters that identifiers"
+    yield "do not have are _, and a digest of the name then follows."
+    yield ""
+    yield from (f"    {line}" for line in description(spec).splitlines())
