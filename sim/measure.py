@@ -16,7 +16,7 @@ from golden.model import IntegerNetwork
 from golden.spec import LayerSpec, NetworkSpec
 from hw.network import Network
 from hw.plan import LayerPlan
-from hw.ports import Command, Rule
+from hw.ports import CLOCK_COUNTERS, Command, Rule
 
 from . import verilator
 from .check import Pair
@@ -27,8 +27,6 @@ __all__ = ["Speed", "Use", "speed", "use"]
 
 #: How often each figure is taken.
 ROUNDS = 3
-#: Counters that share out the clocks.
-CLOCKS = ("busy", "stall_input", "stall_error", "stall_output", "other")
 BARE = Path(__file__).with_name("bare.cpp")
 
 
@@ -152,5 +150,5 @@ def _use(layer: LayerSpec, parts: list[dict[str, np.ndarray]], skip: int) -> Use
         utilisation=spent("macs") / (2 * layer.lanes * clocks),
         reads=spent("weight_reads") / layer.weights,
         writes=spent("weight_writes") / layer.weights,
-        shares={name: spent(name) / clocks for name in CLOCKS},
+        shares={name: spent(name) / clocks for name in CLOCK_COUNTERS},
     )
