@@ -25,7 +25,7 @@ class Network(wiring.Component):
     record in `result`. A layer waits until its record is taken.
 
     The update of a sample is applied while the next packet that is a sample or a FLUSH passes.
-    Send a FLUSH before weights are read or loaded, or before `rule` or `lr` change. READ and LOAD
+    Send a FLUSH before weights are read; a LOAD drops an update that is still due. READ and LOAD
     go through the layers one after the other, the first layer first.
 
     Parameters

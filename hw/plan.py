@@ -141,8 +141,7 @@ class LayerPlan:
     @cached_property
     def z_width(self) -> int:
         """Bits of a lane's accumulator."""
-        layer = self.layer
-        return signed_width((255 * layer.inputs + layer.one) << (layer.wb - 1))
+        return signed_width(self.layer.z_bound)
 
     @property
     def z_shift(self) -> int:
@@ -152,7 +151,7 @@ class LayerPlan:
     @cached_property
     def s_width(self) -> int:
         """Bits of a score."""
-        return signed_width((2**self.layer.mb - 1) * 255 * self.layer.neurons)
+        return signed_width(self.layer.s_bound)
 
     @property
     def e_width(self) -> int:
@@ -162,24 +161,18 @@ class LayerPlan:
     @cached_property
     def g_width(self) -> int:
         """Bits of a local error."""
-        layer = self.layer
-        bound = (2**layer.mb - 1) * (2**layer.fe - 1) * layer.classes
-        if layer.ms > 0:
-            bound = (bound + (1 << (layer.ms - 1))) >> layer.ms
-        else:
-            bound <<= -layer.ms
-        return signed_width(bound)
+        return signed_width(self.layer.g_bound)
 
     # Learning rate
 
     @property
     def lr_min(self) -> int:
-        """The lowest learning-rate shift that the register accepts."""
+        """The lowest learning-rate shift; a lower one in the register acts as this."""
         return self.layer.lr
 
     @property
     def lr_max(self) -> int:
-        """The highest learning-rate shift that the register accepts."""
+        """The highest learning-rate shift; a higher one in the register acts as this."""
         span = max(self.lr_growth, min(LR_SPAN, MULTIPLIER_WIDTH - self.g_width))
         return self.layer.lr + span
 
@@ -191,5 +184,4 @@ class LayerPlan:
     @property
     def update_shift(self) -> int:
         """Right shift of every update; the learning rate is in the operand already."""
-        layer = self.layer
-        return layer.fe + layer.fx - layer.fw + self.lr_max
+        return self.layer.update_shift(self.lr_max)

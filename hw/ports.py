@@ -1,27 +1,38 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Payloads and interfaces that more than one component speaks."""
 
-from amaranth.hdl import Shape, signed, unsigned
+from typing import Any
+
+from amaranth.hdl import Shape, ShapeLike, Signal, signed, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .plan import LayerPlan
 
 __all__ = [
+    "CLOCK_COUNTERS",
     "COUNTERS",
     "X_WIDTH",
+    "Activity",
     "Command",
+    "Credit",
+    "Gradients",
     "LayerSignature",
     "MonitorSignature",
     "Rule",
+    "Valid",
+    "ValidInterface",
+    "activation_beat",
     "beat",
-    "drained",
+    "counters",
+    "errors",
     "gradient_beat",
     "header",
-    "instruction",
+    "packets",
     "result",
-    "wave",
-    "weight_out",
+    "samples",
+    "scores",
+    "y_beat",
 ]
 
 #: Bits of an activation and of an input pixel.
@@ -30,18 +41,32 @@ X_WIDTH = 8
 COUNTER_WIDTH = 48
 #: Bits of the learning-rate register.
 LR_WIDTH = 5
-#: The performance counters of a layer. Every clock counts in exactly one of `busy`,
-#: `stall_input`, `stall_error`, `stall_output` and `other`.
+
+
+class Activity(enum.Enum, shape=3):
+    """What a layer does in a clock. Every clock is exactly one of these."""
+
+    #: An input is issued to the lanes.
+    BUSY = 1
+    #: No sample has arrived.
+    STALL_INPUT = 2
+    #: The errors of the sample before are not made yet.
+    STALL_ERROR = 3
+    #: The next layer or the reader of results does not keep up.
+    STALL_OUTPUT = 4
+    #: Initialisation, loading and reading of weights, commands.
+    OTHER = 0
+
+
+#: The counters that share out the clocks: one for each `Activity`.
+CLOCK_COUNTERS = tuple(activity.name.lower() for activity in Activity)
+#: The performance counters of a layer.
 COUNTERS = (
-    "cycles",  # clocks since reset
-    "busy",  # clocks in which an input is issued to the lanes
+    "cycles",  # clocks since reset: the sum of `CLOCK_COUNTERS`
+    *CLOCK_COUNTERS,
     "macs",  # products: one for each weight that an input meets, one for each that is updated
     "weight_reads",
     "weight_writes",
-    "stall_input",  # no sample has arrived
-    "stall_error",  # the errors of the sample before are not made yet
-    "stall_output",  # the next layer or the reader of results does not keep up
-    "other",  # initialisation, loading and reading of weights, commands
 )
 
 
@@ -50,11 +75,11 @@ class Command(enum.Enum, shape=3):
 
     TRAIN = 0
     INFER = 1
-    #: Apply the last update.
+    #: Apply the update that is due.
     FLUSH = 2
     #: Stream all weights out.
     READ = 3
-    #: Take all weights from the stream of weights.
+    #: Take all weights from the stream of weights; an update that is due is dropped.
     LOAD = 4
 
 
@@ -71,6 +96,54 @@ class Rule(enum.Enum, shape=2):
     def named(cls, rule: str) -> "Rule":
         """Look up the encoding of a description's `rule`; raises `KeyError` if it has none."""
         return cls[rule.upper()]
+
+
+class Valid(wiring.Signature):
+    """What comes without being asked for: `payload` counts in each clock in which `valid` is high.
+
+    There is no back-pressure. `wiring.connect` joins one source to any number of receivers.
+
+    Parameters
+    ----------
+    shape
+        Of the payload.
+    """
+
+    def __init__(self, shape: ShapeLike):
+        self._shape = shape
+        super().__init__({"valid": Out(1), "payload": Out(shape)})
+
+    def __eq__(self, other):
+        return isinstance(other, Valid) and other._shape == self._shape
+
+    def create(self, *, path=None, src_loc_at=0):
+        """Create an interface, whose payload is also `p`."""
+        return ValidInterface(self, path=path, src_loc_at=1 + src_loc_at)
+
+    def __repr__(self):
+        return f"Valid({self._shape!r})"
+
+
+class ValidInterface(wiring.PureInterface):
+    """An interface of the signature `Valid`."""
+
+    valid: Signal
+    payload: Any
+
+    @property
+    def p(self) -> Any:
+        """Short for `payload`."""
+        return self.payload
+
+
+class Credit(wiring.Signature):
+    """Room for what comes without being asked for, seen from where the room is.
+
+    `space` says that there is room, `reserve` takes it. `reserve` is high only while `space` is.
+    """
+
+    def __init__(self):
+        super().__init__({"space": Out(1), "reserve": In(1)})
 
 
 def header(classes: int) -> data.StructLayout:
@@ -95,73 +168,96 @@ def result(classes: int) -> data.StructLayout:
     })
 
 
-def instruction(plan: LayerPlan) -> data.StructLayout:
-    """Layout of what the MAC array is told in a clock: to work on an input, or to move a weight.
+def counters() -> data.StructLayout:
+    """Layout of the performance counters of a layer."""
+    return data.StructLayout(dict.fromkeys(COUNTERS, Shape.cast(COUNTER_WIDTH)))
 
-    - `issue`: the lanes read the weight at `addr`. They take `update` into account: subtract the
-      product of local error and `x_old` and write the weight back. Then they multiply it by
-      `x_new` and accumulate. `first` and `last` mark a group's inputs: on `first` the local errors
-      of the group are taken over, on `last` the sums become activations.
-    - `load`: weight `addr` of lane `lane` becomes `word`.
-    - `read`: weight `addr` of lane `lane` comes out of the array.
-    """
+
+def packets(plan: LayerPlan) -> stream.Signature:
+    """Signature of a stream of headers, one for each packet."""
+    return stream.Signature(header(plan.layer.classes))
+
+
+def samples(plan: LayerPlan, width: int) -> stream.Signature:
+    """Signature of a stream of packets, `width` activations a beat."""
+    return stream.Signature(beat(plan.layer.classes, width))
+
+
+def y_beat(plan: LayerPlan) -> data.ArrayLayout:
+    """Layout of the activations of `drain_width` neurons."""
+    return data.ArrayLayout(unsigned(X_WIDTH), plan.drain_width)
+
+
+def activation_beat(plan: LayerPlan) -> data.StructLayout:
+    """Layout of a beat of a sample's activations, n ascending, those of missing neurons 0."""
     return data.StructLayout({
-        "issue": 1,
-        "first": 1,
-        "last": 1,
-        "update": 1,
-        "load": 1,
-        "read": 1,
-        "addr": range(plan.depth),
-        "lane": range(plan.layer.lanes),
-        "word": signed(plan.layer.wb),
+        "y": y_beat(plan),
+        "last": 1,  # of the sample
+        "header": header(plan.layer.classes),
     })
 
 
-def wave(plan: LayerPlan) -> data.StructLayout:
-    """Layout of an instruction and its input, of the sample before and of the present one."""
-    return data.StructLayout({"do": instruction(plan), "x_old": X_WIDTH, "x_new": X_WIDTH})
+def scores(plan: LayerPlan) -> data.StructLayout:
+    """Layout of the scores of all classes, and of the header of their sample."""
+    classes = plan.layer.classes
+    return data.StructLayout({
+        "s": data.ArrayLayout(signed(plan.s_width), classes),
+        "header": header(classes),
+    })
+
+
+def errors(plan: LayerPlan) -> data.StructLayout:
+    """Layout of the errors of all classes; `train` tells whether their sample trains."""
+    e = data.ArrayLayout(signed(plan.e_width), plan.layer.classes)
+    return data.StructLayout({"e": e, "train": 1})
 
 
 def gradient_beat(plan: LayerPlan) -> data.StructLayout:
     """Layout of `drain_width` local errors for the lanes, shifted left by lr_max - lr."""
     return data.StructLayout({
-        "valid": 1,
         "index": range(plan.beats),
         "g": data.ArrayLayout(signed(plan.update_width), plan.drain_width),
     })
 
 
-def drained(plan: LayerPlan) -> data.StructLayout:
-    """Layout of `drain_width` activations on their way out of the lanes."""
-    y = data.ArrayLayout(unsigned(X_WIDTH), plan.drain_width)
-    return data.StructLayout({"valid": 1, "y": y})
+class Gradients(wiring.Signature):
+    """What the engine needs to update weights, seen from the local error.
 
-
-def weight_out(plan: LayerPlan) -> data.StructLayout:
-    """Layout of a weight on its way out of the lanes."""
-    return data.StructLayout({"valid": 1, "word": signed(plan.layer.wb)})
-
-
-class MonitorSignature(wiring.Signature):
-    """Taps for verification; valid for one clock, without handshake.
-
-    - `y_valid`, `y`: activations of a sample, `drain_width` neurons a beat, n ascending, padding 0.
-    - `score_valid`, `s`, `e`: scores and class errors; `e` is 0 unless the sample trains.
-    - `g_valid`, `g`: local errors of a training sample, in beats like `y`; they appear while the
-      next packet is processed.
+    - `update`: the errors of a sample have been made; the payload tells whether the weights
+      shall be updated with them.
+    - `beats`: local errors for the lanes, n ascending: those of one group as soon as possible,
+      those of the next group after `advance`.
+    - `ready`: the last beat of the present group comes within a time that both sides know, or has
+      come, or there is none.
+    - `advance`: the lanes have accepted the local errors of the group.
     """
 
     def __init__(self, plan: LayerPlan):
-        classes, drain = plan.layer.classes, plan.drain_width
         super().__init__({
-            "y_valid": Out(1),
-            "y": Out(data.ArrayLayout(unsigned(X_WIDTH), drain)),
-            "score_valid": Out(1),
-            "s": Out(data.ArrayLayout(signed(plan.s_width), classes)),
-            "e": Out(data.ArrayLayout(signed(plan.e_width), classes)),
-            "g_valid": Out(1),
-            "g": Out(data.ArrayLayout(signed(plan.g_width), drain)),
+            "update": Out(Valid(unsigned(1))),
+            "beats": Out(Valid(gradient_beat(plan))),
+            "ready": Out(1),
+            "advance": In(1),
+        })
+
+
+class MonitorSignature(wiring.Signature):
+    """Taps for verification.
+
+    - `activations`: of each sample, `drain_width` neurons a beat.
+    - `scores`: of each sample.
+    - `errors`: of each sample, 0 unless it trains.
+    - `gradients`: local errors of a training sample, not shifted, in beats like those of
+      `activations`; they appear while the next packet is processed.
+    """
+
+    def __init__(self, plan: LayerPlan):
+        g = data.ArrayLayout(signed(plan.g_width), plan.drain_width)
+        super().__init__({
+            "activations": Out(Valid(activation_beat(plan))),
+            "scores": Out(Valid(scores(plan))),
+            "errors": Out(Valid(errors(plan))),
+            "gradients": Out(Valid(g)),
         })
 
 
@@ -169,24 +265,26 @@ class LayerSignature(wiring.Signature):
     """What a layer shows to its surroundings besides the sample streams.
 
     - `result`: one record for each packet, in order; for a command, when it is done.
-    - `lr`, `rule`: run-time registers, sampled as the error of a training sample is made. `lr`
-      must lie within the plan's `lr_min` and `lr_max`.
-    - `weights_in`, `weights_out`: N (M + 1) weights in the order n, then j, after LOAD and READ.
+    - `lr`, `rule`: the sample learns at the rate 2^-lr by this rule. Both are sampled in the clock
+      in which the errors of a training sample are made, before its record comes; to change them
+      later does not concern the sample, even if its update is still due. An `lr` below the plan's
+      `lr_min` acts as `lr_min`, one above `lr_max` as `lr_max`.
+    - `weights_in`: N (M + 1) weights in the order n, then j, after LOAD. When the record of the
+      LOAD comes, the weights are these: an update that was due is dropped, never applied to them.
+    - `weights_out`: weights in the same order, after READ. An update that is due is not in them:
+      it is applied by the next TRAIN, INFER or FLUSH.
     - `counters`: see `COUNTERS`.
     - `monitor`: see `MonitorSignature`.
     """
 
     def __init__(self, plan: LayerPlan):
-        classes = plan.layer.classes
         weights = stream.Signature(signed(plan.layer.wb))
         super().__init__({
-            "result": Out(stream.Signature(result(classes))),
+            "result": Out(stream.Signature(result(plan.layer.classes))),
             "lr": In(LR_WIDTH),
             "rule": In(Rule),
             "weights_in": In(weights),
             "weights_out": Out(weights),
-            "counters": Out(
-                data.StructLayout(dict.fromkeys(COUNTERS, Shape.cast(COUNTER_WIDTH)))
-            ),
+            "counters": Out(counters()),
             "monitor": Out(MonitorSignature(plan)),
         })

@@ -11,6 +11,7 @@ import numpy as np
 from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
 from golden.spec import NetworkSpec
 from hw.description import describe
+from hw.ports import CLOCK_COUNTERS
 
 from . import measure
 from .run import simulate
@@ -166,7 +167,7 @@ def _utilisation(arguments: argparse.Namespace) -> int:
             f"{layer.index:5}{2 * layer.lanes:13}{use.clocks:13,.1f}{use.utilisation:13.2%}"
             f"{use.reads:14.4f}{use.writes:15.4f}"
         )
-    print("share of clocks" + "".join(f"{name:>14}" for name in measure.CLOCKS))
+    print("share of clocks" + "".join(f"{name:>14}" for name in CLOCK_COUNTERS))
     for layer, use in zip(spec.layers, uses, strict=True):
         shares = "".join(f"{share:14.2%}" for share in use.shares.values())
         print(f"layer {layer.index:<9}{shares}")

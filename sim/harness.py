@@ -165,6 +165,16 @@ class WeightSink(wiring.Component):
         return m
 
 
+def _quantities(taps: Any) -> dict[str, tuple[Signal, Any]]:
+    """Name what the taps of a layer show as records do: when it is valid, and the value."""
+    return {
+        "y": (taps.activations.valid, taps.activations.payload.y),
+        "s": (taps.scores.valid, taps.scores.payload.s),
+        "e": (taps.errors.valid, taps.errors.payload.e),
+        "g": (taps.gradients.valid, taps.gradients.payload),
+    }
+
+
 class Recorder(wiring.Component):
     """Gathers what a layer shows of a packet into a word; `given` toggles as it is complete.
 
@@ -184,7 +194,8 @@ class Recorder(wiring.Component):
     def __init__(self, plan: LayerPlan, counters: data.Layout):
         self.plan = plan
         taps = MonitorSignature(plan)
-        y, s, e, g = (cast(data.ArrayLayout, taps.members[name].shape) for name in "yseg")
+        view = taps.create()
+        y, s, e, g = (cast(data.ArrayLayout, tap.shape()) for _, tap in _quantities(view).values())
         result = result_layout(plan.layer.classes)
         neurons = plan.sample_beats * plan.drain_width
         beats = range(plan.sample_beats + 2)
@@ -232,20 +243,21 @@ class Recorder(wiring.Component):
                 arrived.eq(0),
                 scored.eq(0),
             ]
-        with m.If(taps.score_valid):
+        with m.If(taps.scores.valid):
+            m.d.sync += word.s.eq(taps.scores.payload.s)
+        with m.If(taps.errors.valid):
             m.d.sync += [
-                word.s.eq(taps.s),
-                word.e.eq(taps.e),
+                word.e.eq(taps.errors.payload.e),
                 scored.eq(1),
                 word.overrun.eq(word.overrun | (scored & ~complete)),
             ]
-        self._gather(m, "y", move=taps.score_valid)
-        self._gather(m, "g", move=taps.score_valid | flushed)
+        self._gather(m, "y", move=taps.errors.valid)
+        self._gather(m, "g", move=taps.errors.valid | flushed)
         return m
 
     def _gather(self, m: Module, name: str, *, move: Value):
         """Gather the beats of a tap; with `move`, put them into the word and begin again."""
-        valid, beat = getattr(self.monitor, f"{name}_valid"), getattr(self.monitor, name)
+        valid, beat = _quantities(self.monitor)[name]
         limit = self.plan.sample_beats + 1
         beats = Signal(range(limit + 1), name=f"{name}_beats")
         values = Signal(self.word[name].shape(), name=f"{name}_values")

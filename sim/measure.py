@@ -15,7 +15,7 @@ import torch
 from golden.model import IntegerNetwork
 from golden.spec import LayerSpec, NetworkSpec
 from hw.network import Network
-from hw.ports import Command, Rule
+from hw.ports import CLOCK_COUNTERS, Command, Rule
 
 from . import verilator
 from .check import Pair
@@ -26,8 +26,6 @@ __all__ = ["Speed", "Use", "speed", "use"]
 
 #: How often each figure is taken.
 ROUNDS = 3
-#: Counters that share out the clocks.
-CLOCKS = ("busy", "stall_input", "stall_error", "stall_output", "other")
 BARE = Path(__file__).with_name("bare.cpp")
 
 
@@ -151,5 +149,5 @@ def _use(layer: LayerSpec, parts: list[dict[str, np.ndarray]], skip: int) -> Use
         utilisation=spent("macs") / (2 * layer.lanes * clocks),
         reads=spent("weight_reads") / layer.weights,
         writes=spent("weight_writes") / layer.weights,
-        shares={name: spent(name) / clocks for name in CLOCKS},
+        shares={name: spent(name) / clocks for name in CLOCK_COUNTERS},
     )

@@ -3,13 +3,13 @@
 
 from math import ceil
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..parts.pipeline import delayed
 from ..plan import LayerPlan
-from ..ports import X_WIDTH, Command, beat, header
+from ..ports import X_WIDTH, Command, packets, samples
 from ..primitives import Primitives
 
 __all__ = ["ActivationBuffer", "is_sample", "position"]
@@ -42,7 +42,7 @@ class ActivationBuffer(wiring.Component):
 
     - `i`: packets, `width` inputs a beat; those that are no samples are one beat long.
     - `packet`: headers of the packets that have arrived completely, in order.
-    - `turn`: the new sample becomes the old one, the next one becomes the new one.
+    - `rotate`: the new sample becomes the old one, the next one becomes the new one.
     - `position`: which input to read, in both samples.
     - `x_old`, `x_new`: the inputs, `delay` clocks after their position.
 
@@ -58,7 +58,7 @@ class ActivationBuffer(wiring.Component):
 
     i: stream.Interface
     packet: stream.Interface
-    turn: Signal
+    rotate: Signal
     position: data.View
     x_old: Signal
     x_new: Signal
@@ -71,11 +71,10 @@ class ActivationBuffer(wiring.Component):
         self.words = ceil(plan.layer.inputs / width)
         #: Clocks from a position to its inputs.
         self.delay = latency(width, primitives)
-        classes = plan.layer.classes
         super().__init__({
-            "i": In(stream.Signature(beat(classes, width))),
-            "packet": Out(stream.Signature(header(classes))),
-            "turn": In(1),
+            "i": In(samples(plan, width)),
+            "packet": Out(packets(plan)),
+            "rotate": In(1),
             "position": In(position(plan, width)),
             "x_old": Out(X_WIDTH),
             "x_new": Out(X_WIDTH),
@@ -83,33 +82,14 @@ class ActivationBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        classes = self.plan.layer.classes
-        m.submodules.packets = packets = fifo.SyncFIFO(width=header(classes).size, depth=PACKETS)
-        sample, accepted, complete, filled = Signal(), Signal(), Signal(), Signal()
-        word = Signal(range(self.words))
-        # Samples that have arrived and are not old yet.
-        level = Signal(range(3))
-        m.d.comb += [
-            sample.eq(is_sample(self.i.p.header.command)),
-            self.i.ready.eq(packets.w_rdy & ~(sample & (level == 2))),
-            accepted.eq(self.i.valid & self.i.ready),
-            complete.eq(accepted & (~sample | (word == self.words - 1))),
-            filled.eq(complete & sample),
-            packets.w_data.eq(self.i.p.header),
-            packets.w_en.eq(complete),
-            self.packet.valid.eq(packets.r_rdy),
-            self.packet.p.eq(packets.r_data),
-            packets.r_en.eq(self.packet.ready),
-        ]
-        m.d.sync += level.eq(level + filled - self.turn)
-        with m.If(accepted & sample):
-            m.d.sync += word.eq(Mux(complete, 0, word + 1))
+        word, filled, accepted = Signal(range(self.words)), Signal(), Signal()
+        self._receive(m, word=word, filled=filled, accepted=accepted)
 
         # One bit a bank.
         arriving, new = Signal(3, init=0b001), Signal(3, init=0b001)
         with m.If(filled):
             m.d.sync += arriving.eq(arriving.rotate_left(1))
-        with m.If(self.turn):
+        with m.If(self.rotate):
             m.d.sync += new.eq(new.rotate_left(1))
 
         write_addr, write_data = Signal.like(word), Signal(X_WIDTH * self.width)
@@ -117,7 +97,7 @@ class ActivationBuffer(wiring.Component):
         m.d.sync += [
             write_addr.eq(word),
             write_data.eq(self.i.p.x),
-            write_bank.eq(Mux(accepted & sample, arriving, 0)),
+            write_bank.eq(Mux(accepted, arriving, 0)),
         ]
         place = delayed(m, self.position, self.primitives.memory.delay)
         read_new = delayed(m, new, self.primitives.memory.delay)
@@ -145,3 +125,29 @@ class ActivationBuffer(wiring.Component):
             chosen = Mux(place.bias, one, x_word[place.part])
             m.d.comb += x.eq(delayed(m, chosen, rest))
         return m
+
+    def _receive(self, m: Module, *, word: Signal, filled: Signal, accepted: Signal):
+        """Accept packets: `word` of a sample is `accepted`; with the last one it is `filled`."""
+        header = self.i.p.header
+        m.submodules.packets = packets = fifo.SyncFIFO(
+            width=Shape.cast(header.shape()).width, depth=PACKETS
+        )
+        sample, transferred, complete = Signal(), Signal(), Signal()
+        # Samples that have arrived and are not old yet.
+        level = Signal(range(3))
+        m.d.comb += [
+            sample.eq(is_sample(header.command)),
+            self.i.ready.eq(packets.w_rdy & ~(sample & (level == 2))),
+            transferred.eq(self.i.valid & self.i.ready),
+            accepted.eq(transferred & sample),
+            complete.eq(transferred & (~sample | (word == self.words - 1))),
+            filled.eq(complete & sample),
+            packets.w_data.eq(header),
+            packets.w_en.eq(complete),
+            self.packet.valid.eq(packets.r_rdy),
+            self.packet.p.eq(packets.r_data),
+            packets.r_en.eq(self.packet.ready),
+        ]
+        m.d.sync += level.eq(level + filled - self.rotate)
+        with m.If(accepted):
+            m.d.sync += word.eq(Mux(complete, 0, word + 1))

@@ -1,37 +1,40 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The streaming MAC array: all lanes of a layer, as a systolic chain of clusters."""
 
-from amaranth.hdl import Module, Signal
+from itertools import pairwise
+
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..parts.pipeline import delayed
 from ..plan import LayerPlan
-from ..ports import drained, gradient_beat, wave, weight_out
+from ..ports import Valid, ValidInterface, gradient_beat, y_beat
 from ..primitives import Primitives
 from .cluster import Cluster
-from .lane import Schedule
+from .lane import Stage, schedule
+from .operands import operands
 
 __all__ = ["MacArray"]
 
 
 def latency(primitives: Primitives) -> int:
     """Count the clocks through the first cluster: its registers, a lane, and the way out."""
-    return 1 + Schedule(primitives).result + 1
+    return 1 + schedule(primitives)[Stage.RESULT] + 1
 
 
 class MacArray(wiring.Component):
     """Computes `lanes` neurons at once, and updates their weights on the way.
 
-    - `wave`: an input for all lanes, or a weight to be moved, in each clock. Groups may follow
-      each other with `plan.group_clocks` between their first waves; a weight may be read again
-      `settle` clocks after it was written.
-    - `g`: local errors of the next group. They must all have come in the clock before the wave
-      that is `first` in the group, and those of the group after it not before `taken`.
-    - `taken`: high for a clock when the first lanes have taken over the local errors of a group.
-    - `y`: activations of a group after its last wave, `plan.beats` beats of
+    - `operands`: an input for all lanes, or a weight to be moved, in each clock. Groups may follow
+      each other with `plan.group_clocks` between their first inputs; a weight may be read
+      `write_to_read` clocks after it was written.
+    - `g`: local errors of the next group. They must all have come in the clock before the input
+      that is `first` in the group, and those of the group after it not before `accepted`.
+    - `accepted`: high for a clock when the first lanes have accepted the local errors of a group.
+    - `y`: activations of a group after its last input, `plan.beats` beats of
       `plan.drain_width` neurons.
-    - `weight`: weights that were read, in the order of their waves.
+    - `weight`: weights that were read, in order.
 
     Parameters
     ----------
@@ -41,42 +44,45 @@ class MacArray(wiring.Component):
         Where memories and multipliers come from.
     """
 
-    wave: data.View
-    g: data.View
-    taken: Signal
-    y: data.View
-    weight: data.View
+    operands: data.View
+    g: ValidInterface
+    accepted: Signal
+    y: ValidInterface
+    weight: ValidInterface
 
     def __init__(self, *, plan: LayerPlan, primitives: Primitives):
         self.plan = plan
         self.primitives = primitives
-        at = Schedule(primitives)
-        #: Clocks from the last wave of a group to the first beat of its activations.
+        #: Clocks from the last input of a group to the first beat of its activations.
         self.delay = latency(primitives)
-        #: Clocks after a wave that writes a weight, or before it may be read.
-        self.settle = at.write + 1
+        #: Clocks from the write of a weight until it may be read.
+        self.write_to_read = schedule(primitives)[Stage.WRITE] + 1
         super().__init__({
-            "wave": In(wave(plan)),
-            "g": In(gradient_beat(plan)),
-            "taken": Out(1),
-            "y": Out(drained(plan)),
-            "weight": Out(weight_out(plan)),
+            "operands": In(operands(plan)),
+            "g": In(Valid(gradient_beat(plan))),
+            "accepted": Out(1),
+            "y": Out(Valid(y_beat(plan))),
+            "weight": Out(Valid(signed(plan.layer.wb))),
         })
 
     def elaborate(self, platform):
         m = Module()
-        wave, g, weight = self.wave, self.g, Signal(weight_out(self.plan))
-        y = self.y
-        for index in range(len(self.plan.clusters)):
-            cluster = Cluster(plan=self.plan, index=index, primitives=self.primitives)
+        clusters = [
+            Cluster(plan=self.plan, index=index, primitives=self.primitives)
+            for index in range(len(self.plan.clusters))
+        ]
+        for index, cluster in enumerate(clusters):
             m.submodules[f"cluster{index}"] = cluster
-            m.d.comb += [
-                cluster.wave_i.eq(wave),
-                cluster.g_i.eq(g),
-                cluster.weight_i.eq(weight),
-                y.eq(cluster.y_o),
-            ]
-            wave, g, weight, y = cluster.wave_o, cluster.g_o, cluster.weight_o, cluster.y_i
-        m.d.comb += self.weight.eq(weight)
-        m.d.comb += self.taken.eq(delayed(m, self.wave.do.issue & self.wave.do.first, 2))
+        for before, behind in pairwise(clusters):
+            m.d.comb += behind.operands_i.eq(before.operands_o)
+            wiring.connect(m, before.g_o, behind.g_i)
+            wiring.connect(m, before.weight_o, behind.weight_i)
+            wiring.connect(m, behind.y_o, before.y_i)
+
+        first, last, do = clusters[0], clusters[-1], self.operands.do
+        m.d.comb += first.operands_i.eq(self.operands)
+        wiring.connect(m, wiring.flipped(self.g), first.g_i)
+        wiring.connect(m, first.y_o, wiring.flipped(self.y))
+        wiring.connect(m, last.weight_o, wiring.flipped(self.weight))
+        m.d.comb += self.accepted.eq(delayed(m, do.issue & do.first, 2))
         return m

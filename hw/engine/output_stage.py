@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The output stage: activations leave the layer, for the next one and for the classifier."""
+"""The output stage: activations leave the layer, for the next one and for the local error."""
 
 from math import ceil
+from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..parts.credit_fifo import CreditFIFO
 from ..plan import LayerPlan
-from ..ports import X_WIDTH, beat, drained, header
+from ..ports import Credit, Valid, ValidInterface, activation_beat, packets, samples, y_beat
+from .activation_buffer import is_sample
 
 __all__ = ["OutputStage"]
 
@@ -18,16 +20,14 @@ GROUPS = 2
 
 
 class OutputStage(wiring.Component):
-    """Takes the activations of the lanes and hands them on, those of missing neurons as 0.
+    """Hands packets on, in order: samples with the activations of the lanes, others as they are.
 
-    - `i`: what the MAC array drains. `space` says that another group finds room, `reserve` takes
-      that room.
-    - `header`: of the sample whose activations these are.
+    - `packet`: what is passed on next; the one before has left.
+    - `i`: activations from the MAC array, those of `packet`. `room`: for those of a group.
     - `o`: packets for the next layer, without the beats that hold missing neurons only.
-    - `y_valid`, `y`, `y_last`: all beats of a sample, without back-pressure, a clock after `o`.
-      The last beat of a sample waits for `sample_ready`.
-    - `command`: a packet that is no sample; it is passed on when all samples have been.
-    - `blocked`: the next layer, or `sample_ready`, keeps a beat waiting.
+    - `activations`: all beats of each sample, a clock after `o`; missing neurons are 0.
+    - `score_room`: for the scores of a sample; its last beat waits for it.
+    - `blocked`: the next layer, or `score_room`, keeps a beat waiting.
 
     Parameters
     ----------
@@ -35,89 +35,85 @@ class OutputStage(wiring.Component):
         Dimensions of the layer.
     """
 
-    i: data.View
-    reserve: Signal
-    space: Signal
-    header: data.View
-    command: stream.Interface
+    packet: stream.Interface
+    i: ValidInterface
+    room: Any
     o: stream.Interface
-    y_valid: Signal
-    y_last: Signal
-    y: data.View
-    sample_ready: Signal
+    activations: ValidInterface
+    score_room: Any
     blocked: Signal
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        classes = plan.layer.classes
         super().__init__({
-            "i": In(drained(plan)),
-            "reserve": In(1),
-            "space": Out(1),
-            "header": In(header(classes)),
-            "command": In(stream.Signature(header(classes))),
-            "o": Out(stream.Signature(beat(classes, plan.drain_width))),
-            "y_valid": Out(1),
-            "y_last": Out(1),
-            "y": Out(data.ArrayLayout(unsigned(X_WIDTH), plan.drain_width)),
-            "sample_ready": In(1),
+            "packet": In(packets(plan)),
+            "i": In(Valid(y_beat(plan))),
+            "room": Out(Credit()),
+            "o": Out(samples(plan, plan.drain_width)),
+            "activations": Out(Valid(activation_beat(plan))),
+            "score_room": In(Credit()),
             "blocked": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         plan = self.plan
-        m.submodules.kept = kept = CreditFIFO(
-            shape=self.y.shape(), depth=GROUPS * plan.beats, burst=plan.beats
+        m.submodules.words = words = CreditFIFO(
+            shape=y_beat(plan), depth=GROUPS * plan.beats, burst=plan.beats
         )
-        m.d.comb += [
-            kept.i.eq(self.i.y),
-            kept.i_valid.eq(self.i.valid),
-            kept.reserve.eq(self.reserve),
-            self.space.eq(kept.space),
-        ]
+        wiring.connect(m, wiring.flipped(self.i), words.i)
+        wiring.connect(m, wiring.flipped(self.room), words.room)
+        header, occupied, sample = Signal.like(self.packet.p), Signal(), Signal()
+        transferred, last, present = Signal(), Signal(), Signal()
+        y = Signal(y_beat(plan))
+        self._places(m, words.o.p, transferred=transferred, last=last, present=present, y=y)
 
+        # What `activations` shows is registered: it must not wait for the next layer's `ready` to
+        # come through.
+        held = Signal()
+        m.d.comb += [
+            self.packet.ready.eq(~occupied),
+            sample.eq(is_sample(header.command)),
+            held.eq(last & ~self.score_room.space),
+            words.o.ready.eq(~held & (~present | self.o.ready)),
+            transferred.eq(words.o.valid & words.o.ready),
+            self.score_room.reserve.eq(transferred & last),
+            self.blocked.eq(words.o.valid & ~words.o.ready),
+            self.o.p.x.eq(y),
+            self.o.p.header.eq(header),
+            self.o.valid.eq(occupied & (~sample | (words.o.valid & present & ~held))),
+            self.activations.p.header.eq(header),
+        ]
+        m.d.sync += [
+            self.activations.valid.eq(transferred),
+            self.activations.p.last.eq(last),
+            self.activations.p.y.eq(y),
+        ]
+        with m.If(self.packet.ready):
+            m.d.sync += [header.eq(self.packet.p), occupied.eq(self.packet.valid)]
+        with m.Elif(Mux(sample, transferred & last, self.o.ready)):
+            m.d.sync += occupied.eq(0)
+        return m
+
+    def _places(
+        self, m: Module, word: Any, *, transferred: Signal, last: Signal, present: Signal, y: Any
+    ):
+        """Count beats: which is the `last` of a sample, which has neurons `present`, with what."""
+        plan = self.plan
         index, group = Signal(range(plan.beats)), Signal(range(plan.groups))
-        last_index, last_group, last = Signal(), Signal(), Signal()
-        passed_on = Signal()
+        last_index, last_group = Signal(), Signal()
         # Only the last group has lanes without a neuron.
-        present = plan.layer.neurons - (plan.groups - 1) * plan.layer.lanes
+        rest = plan.layer.neurons - (plan.groups - 1) * plan.layer.lanes
         m.d.comb += [
             last_index.eq(index == plan.beats - 1),
             last_group.eq(group == plan.groups - 1),
-            passed_on.eq(~last_group | (index < ceil(present / plan.drain_width))),
+            present.eq(~last_group | (index < ceil(rest / plan.drain_width))),
             last.eq(last_index & last_group),
         ]
-        y = Signal.like(self.y)
         for place in range(plan.drain_width):
-            missing = last_group & (index * plan.drain_width + place >= present)
-            m.d.comb += y[place].eq(Mux(missing, 0, kept.o.p[place]))
-
-        # What the classifier sees is registered: it must not wait for the next layer's `ready` to
-        # come through.
-        held, moved = Signal(), Signal()
-        m.d.comb += [
-            held.eq(last & ~self.sample_ready),
-            kept.o.ready.eq(~held & (~passed_on | self.o.ready)),
-            moved.eq(kept.o.valid & kept.o.ready),
-            self.blocked.eq(kept.o.valid & ~kept.o.ready),
-        ]
-        m.d.sync += [self.y_valid.eq(moved), self.y_last.eq(last), self.y.eq(y)]
-        with m.If(moved):
+            missing = last_group & (index * plan.drain_width + place >= rest)
+            m.d.comb += y[place].eq(Mux(missing, 0, word[place]))
+        with m.If(transferred):
             m.d.sync += index.eq(Mux(last_index, 0, index + 1))
             with m.If(last_index):
                 m.d.sync += group.eq(Mux(last_group, 0, group + 1))
-
-        m.d.comb += self.o.p.x.eq(y)
-        with m.If(kept.idle):
-            m.d.comb += [
-                self.o.valid.eq(self.command.valid),
-                self.o.p.header.eq(self.command.p),
-                self.command.ready.eq(self.o.ready),
-            ]
-        with m.Else():
-            m.d.comb += [
-                self.o.valid.eq(kept.o.valid & passed_on & ~held),
-                self.o.p.header.eq(self.header),
-            ]
-        return m

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The local classifier: scores of all classes, from activations and random weights."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..parts.pipeline import adder_tree, delayed, tree_delay
 from ..plan import LayerPlan
-from ..ports import X_WIDTH
+from ..ports import X_WIDTH, Valid, ValidInterface, activation_beat, scores
 from .random_weights import ClassifierWeights
 
 __all__ = ["Classifier"]
@@ -22,11 +22,10 @@ class Classifier(wiring.Component):
     """Computes s[c] = sum_n Mc[n,c] y[n] (contract, "One training step of a layer").
 
     With Mc = 2u - (2^mb - 1) that is 2 sum_n u y - (2^mb - 1) sum_n y: sums of what the bits of u
-    let through, and one sum that all classes share. No sum exceeds (2^mb - 1) 255 N.
+    let through, and one sum that all classes share. No sum exceeds the description's `s_bound`.
 
-    - `i_valid`, `i`, `i_last`: activations of a sample, `plan.drain_width` a beat, n ascending;
-      samples may follow each other at once.
-    - `valid`, `s`: the scores, `delay` clocks after the last beat, until those of the next sample.
+    - `activations`: `plan.drain_width` a beat, n ascending; samples may follow each other at once.
+    - `scores`: of a sample, `delay` clocks after its last beat; the payload stays until the next.
 
     Parameters
     ----------
@@ -34,22 +33,16 @@ class Classifier(wiring.Component):
         Dimensions of the layer.
     """
 
-    i_valid: Signal
-    i_last: Signal
-    i: data.View
-    valid: Signal
-    s: data.View
+    activations: ValidInterface
+    scores: ValidInterface
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
         #: Clocks from the last beat to the scores.
         self.delay = latency(plan)
         super().__init__({
-            "i_valid": In(1),
-            "i_last": In(1),
-            "i": In(data.ArrayLayout(unsigned(X_WIDTH), plan.drain_width)),
-            "valid": Out(1),
-            "s": Out(data.ArrayLayout(signed(plan.s_width), plan.layer.classes)),
+            "activations": In(Valid(activation_beat(plan))),
+            "scores": Out(Valid(scores(plan))),
         })
 
     def elaborate(self, platform):
@@ -58,30 +51,32 @@ class Classifier(wiring.Component):
         m.submodules.weights = weights = ClassifierWeights(
             seed=layer.seeds[1], neurons=plan.drain_width, classes=layer.classes, width=layer.mb
         )
+        i, o = self.activations, self.scores
         m.d.comb += [
-            weights.step.eq(self.i_valid),
-            weights.restart.eq(self.i_valid & self.i_last),
+            weights.step.eq(i.valid),
+            weights.restart.eq(i.valid & i.p.last),
         ]
         summed = 1 + tree_delay(plan.drain_width * layer.mb)
-        valid = delayed(m, self.i_valid, summed)
-        last = delayed(m, self.i_last, summed)
+        valid = delayed(m, i.valid, summed)
+        last = delayed(m, i.p.last, summed)
+        header = delayed(m, i.p.header, summed + 1)
         first = Signal(init=1)
         with m.If(valid):
             m.d.sync += first.eq(last)
         ended = delayed(m, valid & last, 1)
-        m.d.sync += self.valid.eq(ended)
-
-        bound = (2**layer.mb - 1) * 255 * layer.neurons
+        m.d.sync += o.valid.eq(ended)
+        with m.If(ended):
+            m.d.sync += o.p.header.eq(header)
 
         def total(terms):
             """Sum the terms of all beats of a sample."""
             beat = adder_tree(m, [delayed(m, term, 1) for term in terms])
-            register = Signal(range(bound + 1), name="total")
+            register = Signal(range(layer.s_bound + 1), name="total")
             with m.If(valid):
                 m.d.sync += register.eq(Mux(first, 0, register) + beat)
             return register
 
-        ys = [self.i[n] for n in range(plan.drain_width)]
+        ys = [i.p.y[n] for n in range(plan.drain_width)]
         # What all bits of all fields would let through is (2^mb - 1) sum_n y: summed like the
         # rest, it needs neither a product nor a delay of its own.
         everything = total([y << bit for y in ys for bit in range(layer.mb)])
@@ -92,5 +87,5 @@ class Classifier(wiring.Component):
                 for bit in range(layer.mb)
             ])
             with m.If(ended):
-                m.d.sync += self.s[c].eq((passed << 1) - everything)
+                m.d.sync += o.p.s[c].eq((passed << 1) - everything)
         return m

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The prediction: the class with the largest score, and a record of every packet."""
 
+from typing import Any
+
 from amaranth.hdl import Array, Module, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..plan import LayerPlan
-from ..ports import header, result
+from ..ports import Credit, Valid, ValidInterface, packets, result, scores
 
 __all__ = ["Prediction"]
 
@@ -14,9 +16,9 @@ __all__ = ["Prediction"]
 class Prediction(wiring.Component):
     """Searches the scores of a sample for the largest, one class a clock; the lowest class wins.
 
-    - `ready`: a sample may come.
-    - `i_valid`, `s`, `header`: its scores, which must stay until `ready` rises again, and header.
-    - `command`: a packet that is no sample, for the record.
+    - `room`: for the scores of a sample.
+    - `scores`: for which room was reserved; their payload stays until there is room again.
+    - `packet`: one that is no sample, for the record. It comes when no scores are on their way.
     - `result`: records, in order.
 
     Parameters
@@ -25,45 +27,49 @@ class Prediction(wiring.Component):
         Dimensions of the layer.
     """
 
-    ready: Signal
-    i_valid: Signal
-    s: data.View
-    header: data.View
-    command: stream.Interface
+    room: Any
+    scores: ValidInterface
+    packet: stream.Interface
     result: stream.Interface
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        classes = plan.layer.classes
         super().__init__({
-            "ready": Out(1),
-            "i_valid": In(1),
-            "s": In(data.ArrayLayout(signed(plan.s_width), classes)),
-            "header": In(header(classes)),
-            "command": In(stream.Signature(header(classes))),
-            "result": Out(stream.Signature(result(classes))),
+            "room": Out(Credit()),
+            "scores": In(Valid(scores(plan))),
+            "packet": In(packets(plan)),
+            "result": Out(stream.Signature(result(plan.layer.classes))),
         })
 
     def elaborate(self, platform):
         m = Module()
         classes = self.plan.layer.classes
         record = self.result.payload
+        s = self.scores.p.s
         # The class that is fetched, then the one that is compared.
         fetched, compared = Signal(range(classes)), Signal(range(classes))
         score, best = (Signal(signed(self.plan.s_width), name=name) for name in ("score", "best"))
         m.d.sync += [
             compared.eq(fetched),
-            score.eq(Array(self.s[c] for c in range(classes))[fetched]),
+            score.eq(Array(s[c] for c in range(classes))[fetched]),
         ]
+        reserved = Signal()
+        with m.If(self.room.reserve):
+            m.d.sync += reserved.eq(1)
+        with m.Elif(self.scores.valid):
+            m.d.sync += reserved.eq(0)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.ready.eq(1), self.command.ready.eq(~self.i_valid)]
+                m.d.comb += [
+                    self.room.space.eq(~reserved & ~self.scores.valid),
+                    self.packet.ready.eq(~self.scores.valid),
+                ]
                 m.d.sync += [record.prediction.eq(0), record.correct.eq(0)]
-                with m.If(self.i_valid):
-                    m.d.sync += [record.header.eq(self.header), fetched.eq(0)]
+                with m.If(self.scores.valid):
+                    m.d.sync += [record.header.eq(self.scores.p.header), fetched.eq(0)]
                     m.next = "FETCH"
-                with m.Elif(self.command.valid):
-                    m.d.sync += record.header.eq(self.command.payload)
+                with m.Elif(self.packet.valid):
+                    m.d.sync += record.header.eq(self.packet.p)
                     m.next = "RECORD"
 
             with m.State("FETCH"):

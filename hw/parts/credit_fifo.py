@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A FIFO for data that cannot wait: whoever causes them reserves their room beforehand."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Shape, ShapeLike, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from ..ports import Credit, Valid, ValidInterface
 
 __all__ = ["CreditFIFO"]
 
@@ -11,8 +15,9 @@ __all__ = ["CreditFIFO"]
 class CreditFIFO(wiring.Component):
     """FIFO whose input has no back-pressure, only a count of what has been promised to it.
 
-    `space` says that `burst` more words may be promised, `reserve` promises them. The words may
-    come at any time after that, each with `i_valid`. `idle` says that nothing is promised or kept.
+    - `room`: for `burst` more words. They may come at any time after they have been reserved.
+    - `i`: words that were promised. `o`: the same, in order.
+    - `idle`: nothing is promised or kept.
 
     Parameters
     ----------
@@ -24,10 +29,8 @@ class CreditFIFO(wiring.Component):
         Words that are promised at once, at most `depth`.
     """
 
-    i: Signal
-    i_valid: Signal
-    reserve: Signal
-    space: Signal
+    i: ValidInterface
+    room: Any
     idle: Signal
     o: stream.Interface
 
@@ -38,10 +41,8 @@ class CreditFIFO(wiring.Component):
         self.depth = depth
         self.burst = burst
         super().__init__({
-            "i": In(shape),
-            "i_valid": In(1),
-            "reserve": In(1),
-            "space": Out(1),
+            "i": In(Valid(shape)),
+            "room": Out(Credit()),
             "idle": Out(1),
             "o": Out(stream.Signature(shape)),
         })
@@ -53,22 +54,22 @@ class CreditFIFO(wiring.Component):
             width=Shape.cast(self.shape).width, depth=self.depth + 2
         )
         m.d.comb += [
-            words.w_data.eq(self.i),
-            words.w_en.eq(self.i_valid),
+            words.w_data.eq(self.i.p),
+            words.w_en.eq(self.i.valid),
             self.o.valid.eq(words.r_rdy),
             self.o.p.eq(words.r_data),
             words.r_en.eq(self.o.ready),
         ]
 
         free = Signal(range(self.depth + 1), init=self.depth)
-        taken = Signal()
+        freed = Signal()
         m.d.comb += [
-            taken.eq(self.o.valid & self.o.ready),
-            self.space.eq(free >= self.burst),
+            freed.eq(self.o.valid & self.o.ready),
+            self.room.space.eq(free >= self.burst),
             self.idle.eq(free == self.depth),
         ]
-        with m.If(self.reserve):
-            m.d.sync += free.eq(free - self.burst + taken)
+        with m.If(self.room.reserve):
+            m.d.sync += free.eq(free - self.burst + freed)
         with m.Else():
-            m.d.sync += free.eq(free + taken)
+            m.d.sync += free.eq(free + freed)
         return m

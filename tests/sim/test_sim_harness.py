@@ -142,20 +142,25 @@ class Layer:
 
     async def beats(self, ctx, name, values):
         taps, width = self.recorder.monitor, self.recorder.plan.drain_width
+        tap, beat = {
+            "y": (taps.activations, taps.activations.payload.y),
+            "g": (taps.gradients, taps.gradients.payload),
+        }[name]
         for k in range(0, len(values), width):
             await self.wait(ctx)
-            ctx.set(getattr(taps, name), values[k : k + width])
-            ctx.set(getattr(taps, f"{name}_valid"), 1)
+            ctx.set(beat, values[k : k + width])
+            ctx.set(tap.valid, 1)
             await ctx.tick()
-            ctx.set(getattr(taps, f"{name}_valid"), 0)
+            ctx.set(tap.valid, 0)
 
     async def scores(self, ctx, s, e):
         taps = self.recorder.monitor
-        ctx.set(taps.s, s)
-        ctx.set(taps.e, e)
-        ctx.set(taps.score_valid, 1)
-        await ctx.tick()
-        ctx.set(taps.score_valid, 0)
+        for tap, value in (taps.scores, {"s": s}), (taps.errors, {"e": e}):
+            await self.wait(ctx)
+            ctx.set(tap.payload, value)
+            ctx.set(tap.valid, 1)
+            await ctx.tick()
+            ctx.set(tap.valid, 0)
 
     async def result(self, ctx, command, label):
         result = self.recorder.result

@@ -55,13 +55,13 @@ def test_samples(inputs, width, fx, seed):
             ctx.set(dut.packet.ready, 0)
             if not is_sample(command):
                 continue
-            # The bias and the turn come last, together, as the sequencer does it.
+            # The bias and the rotation come last, together, as the sequencer does it.
             for j in range(layer.columns + dut.delay):
                 if j < inputs:
                     ctx.set(dut.position, {"word": j // width, "part": j % width})
                 else:
                     ctx.set(dut.position, {"bias": 1})
-                ctx.set(dut.turn, j == inputs)
+                ctx.set(dut.rotate, j == inputs)
                 seen = j - dut.delay
                 if seen >= 0:
                     assert ctx.get(dut.x_new) == [*x, layer.one][seen]

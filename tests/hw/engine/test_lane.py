@@ -6,24 +6,11 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.engine.lane import Lane, Schedule
+from hw.engine.lane import CONTROL_STAGES, Lane, Stage, schedule
 from hw.primitives import PORTABLE
 from tests.hw.bench import Twin, plans, simulate
 
-AT = Schedule(PORTABLE)
-#: The clock of each control.
-CLOCKS = {
-    "read_addr": AT.read,
-    "take": AT.update - 1,
-    "x_old": AT.update,
-    "load": AT.write,
-    "word": AT.write,
-    "write_addr": AT.write,
-    "x_new": AT.write,
-    "accumulate": AT.accumulate,
-    "restart": AT.accumulate,
-    "capture": AT.sum,
-}
+CLOCK = schedule(PORTABLE)
 
 
 @given(plan=plans(lanes=st.just(1)), seed=st.integers(0, 2**32))
@@ -44,15 +31,15 @@ def test_groups(plan, seed):
     def at(clock, kind, name, value):
         events.setdefault(clock, {}).setdefault(kind, {})[name] = value
 
-    def tell(clock, **fields):
+    def control(clock, **fields):
         for name, value in fields.items():
-            at(clock + CLOCKS[name], "set", name, value)
+            at(clock + CLOCK[CONTROL_STAGES[name]], "set", name, value)
 
     bank = [extreme(-limit, limit - 1) for _ in range(plan.depth)]
     for addr, word in enumerate(bank):
-        tell(addr, load=1, word=word, write_addr=addr)
-        at(addr + AT.write, "write", "write", 1)
-    clock = plan.depth + AT.write
+        control(addr, load=1, word=word, write_addr=addr)
+        at(addr + CLOCK[Stage.WRITE], "write", "write", 1)
+    clock = plan.depth + CLOCK[Stage.WRITE]
     twin = Twin(plan, [bank])
     x_old = [extreme(0, 255) for _ in range(layer.columns)]
     for _step in range(3):
@@ -64,18 +51,18 @@ def test_groups(plan, seed):
             at(clock - 1, "g", "g", g)
             for j in range(layer.columns):
                 addr = base + j
-                tell(clock, read_addr=addr, take=j == 0, x_old=x_old[j] if update else 0)
-                tell(clock, write_addr=addr, x_new=x_new[j], accumulate=1, restart=j == 0)
-                at(clock + AT.weight, "weight", "weight", bank[addr])
+                control(clock, read_addr=addr, accept=j == 0, x_old=x_old[j] if update else 0)
+                control(clock, write_addr=addr, x_new=x_new[j], accumulate=1, restart=j == 0)
+                at(clock + CLOCK[Stage.WEIGHT], "weight", "weight", bank[addr])
                 if update:
-                    at(clock + AT.write, "write", "write", 1)
+                    at(clock + CLOCK[Stage.WRITE], "write", "write", 1)
                 last = clock
                 clock += 1 + (rng.random() < 0.2)
-            tell(last, capture=1)
+            control(last, capture=1)
             y = twin.group(base, x_old, x_new, [g], update)[0]
-            at(last + AT.result, "y", "y", y)
+            at(last + CLOCK[Stage.RESULT], "y", "y", y)
         x_old = x_new
-        clock += AT.write + 1
+        clock += CLOCK[Stage.WRITE] + 1
 
     async def bench(ctx):
         for now in range(max(events) + 1):

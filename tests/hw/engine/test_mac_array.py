@@ -42,16 +42,16 @@ def check(plan, seed):
     top = 1 << (plan.update_width - 1)
     expected, drained, read = [], [], []
 
-    async def wave(ctx, x_old=0, x_new=0, **do):
-        ctx.set(dut.wave, {"do": do, "x_old": x_old, "x_new": x_new})
+    async def issue(ctx, x_old=0, x_new=0, **do):
+        ctx.set(dut.operands, {"do": do, "x_old": x_old, "x_new": x_new})
         await ctx.tick()
-        ctx.set(dut.wave, {})
+        ctx.set(dut.operands, {})
 
     async def stimulus(ctx):
         for lane in lanes:
             for addr in range(plan.depth):
-                await wave(ctx, load=1, lane=lane, addr=addr, word=initial[lane][addr])
-        await ctx.tick().repeat(dut.settle)
+                await issue(ctx, load=1, lane=lane, addr=addr, word=initial[lane][addr])
+        await ctx.tick().repeat(dut.write_to_read)
         old = inputs()
         for _step in range(4):
             new, update = inputs(), rng.random() < 0.8
@@ -59,13 +59,14 @@ def check(plan, seed):
                 g = [rng.choice([0, top - 1, -top, rng.randrange(-top, top)]) for _ in lanes]
                 for index in range(plan.beats):
                     first = index * plan.drain_width
-                    beat = {"valid": 1, "index": index, "g": g[first : first + plan.drain_width]}
-                    ctx.set(dut.g, beat)
+                    beat = {"index": index, "g": g[first : first + plan.drain_width]}
+                    ctx.set(dut.g.payload, beat)
+                    ctx.set(dut.g.valid, 1)
                     await ctx.tick()
-                ctx.set(dut.g, {})
+                ctx.set(dut.g.valid, 0)
                 base = group * layer.columns
                 for j in range(layer.columns):
-                    await wave(
+                    await issue(
                         ctx,
                         issue=1,
                         first=j == 0,
@@ -82,19 +83,19 @@ def check(plan, seed):
                 for _ in range(plan.group_clocks - layer.columns - plan.beats):
                     await ctx.tick()
             old = new
-            await ctx.tick().repeat(dut.settle)
+            await ctx.tick().repeat(dut.write_to_read)
         for addr in range(plan.depth):
             for lane in lanes:
-                await wave(ctx, read=1, lane=lane, addr=addr)
+                await issue(ctx, read=1, lane=lane, addr=addr)
         await ctx.tick().repeat(dut.delay + 3 * len(plan.clusters) + plan.drain_span)
 
     async def collect(ctx):
         while True:
             await ctx.tick()
             if ctx.get(dut.y.valid):
-                drained.extend(ctx.get(dut.y.y[i]) for i in range(plan.drain_width))
+                drained.extend(ctx.get(dut.y.payload[i]) for i in range(plan.drain_width))
             if ctx.get(dut.weight.valid):
-                read.append(ctx.get(dut.weight.word))
+                read.append(ctx.get(dut.weight.payload))
 
     simulate(dut, stimulus, background=[collect], clocks=1_000_000)
     assert drained == expected
@@ -102,14 +103,14 @@ def check(plan, seed):
 
 
 def test_delay():
-    """The first beat of a group comes `delay` clocks after its last wave."""
+    """The first beat of a group comes `delay` clocks after its last input."""
     dut = MacArray(plan=plan(inputs=2, neurons=3, lanes=3), primitives=PORTABLE)
 
     async def bench(ctx):
         for last in 0, 1:
-            ctx.set(dut.wave.do, {"issue": 1, "first": not last, "last": last})
+            ctx.set(dut.operands.do, {"issue": 1, "first": not last, "last": last})
             await ctx.tick()
-        ctx.set(dut.wave, {})
+        ctx.set(dut.operands, {})
         for _ in range(dut.delay - 1):
             assert not ctx.get(dut.y.valid)
             await ctx.tick()

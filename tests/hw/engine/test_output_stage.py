@@ -26,34 +26,38 @@ def test_samples_and_commands(neurons, lanes, seed):
         (p, [rng.randrange(256) for _ in range(total)]) for p in packets if p[0] != Command.FLUSH
     ]
     seen, passed, pace = [], [], rng.choice([0.2, 0.9])
-    ended = []
+    ended, reserved = [], []
 
     async def lanes_and_sequencer(ctx):
         remaining = iter(samples)
         for command, label in packets:
-            header = {"command": command, "label": label}
+            ctx.set(dut.packet.payload, {"command": command, "label": label})
+            ctx.set(dut.packet.valid, 1)
+            await ctx.tick().until(dut.packet.ready)
+            ctx.set(dut.packet.valid, 0)
+            # What stands here now is of no matter.
+            ctx.set(dut.packet.payload, {"command": Command.READ, "label": 2 - label})
             if command == Command.FLUSH:
-                ctx.set(dut.command.payload, header)
-                ctx.set(dut.command.valid, 1)
-                await ctx.tick().until(dut.command.ready)
-                ctx.set(dut.command.valid, 0)
                 continue
-            ctx.set(dut.header, header)
             done = len(seen) + layer.sample_beats
             y = next(remaining)[1]
             for group in range(layer.groups):
-                while not ctx.get(dut.space):
+                while not ctx.get(dut.room.space):
                     await ctx.tick()
-                ctx.set(dut.reserve, 1)
+                ctx.set(dut.room.reserve, 1)
                 await ctx.tick()
-                ctx.set(dut.reserve, 0)
+                ctx.set(dut.room.reserve, 0)
                 for index in range(layer.beats):
                     first = group * lanes + index * drain
-                    ctx.set(dut.i, {"valid": 1, "y": y[first : first + drain]})
+                    ctx.set(dut.i.payload, y[first : first + drain])
+                    ctx.set(dut.i.valid, 1)
                     await ctx.tick()
-                    ctx.set(dut.i, {"valid": 0})
+                    ctx.set(dut.i.valid, 0)
             while len(seen) < done:
                 await ctx.tick()
+        flushes = len(packets) - len(samples)
+        while len(passed) < flushes + len(samples) * layer.output_beats:
+            await ctx.tick()
         await ctx.tick().repeat(5)
         ended.append(True)
 
@@ -62,19 +66,29 @@ def test_samples_and_commands(neurons, lanes, seed):
         while not ended:
             ctx.set(dut.o.ready, rng.random() < pace)
             ready = rng.random() < 0.5
-            # It stays until the sample's last beat has come.
-            if not ctx.get(dut.sample_ready):
-                ctx.set(dut.sample_ready, ready)
-            _clock, _reset, o, o_ready, beat, y_valid, y_last, y, stalled = await ctx.tick().sample(
-                dut.o.valid, dut.o.ready, dut.o.payload, dut.y_valid, dut.y_last, dut.y, dut.blocked
+            # It stays until the sample's last beat reserves it.
+            if not ctx.get(dut.score_room.space):
+                ctx.set(dut.score_room.space, ready)
+            _clock, _reset, o, o_ready, beat, valid, activation, reserve, stalled = (
+                await ctx.tick().sample(
+                    dut.o.valid,
+                    dut.o.ready,
+                    dut.o.payload,
+                    dut.activations.valid,
+                    dut.activations.payload,
+                    dut.score_room.reserve,
+                    dut.blocked,
+                )
             )
+            if reserve:
+                reserved.append(len(seen) + valid)
+                ctx.set(dut.score_room.space, 0)
             if o and o_ready:
                 passed.append((beat.header.command, beat.header.label, list(beat.x)))
-            if y_valid:
-                seen.append((list(y), y_last))
-                if y_last:
-                    ctx.set(dut.sample_ready, 0)
-            assert not (was_stalled and y_valid)
+            if valid:
+                header = activation.header
+                seen.append((list(activation.y), activation.last, header.command, header.label))
+            assert not (was_stalled and valid)
             was_stalled = stalled
 
     simulate(dut, lanes_and_sequencer, downstream)
@@ -87,36 +101,40 @@ def test_samples_and_commands(neurons, lanes, seed):
         y = next(remaining)[1]
         y = [v if n < neurons else 0 for n, v in enumerate(y)]
         beats = [y[first : first + drain] for first in range(0, total, drain)]
-        expected_seen += [(b, i == len(beats) - 1) for i, b in enumerate(beats)]
+        expected_seen += [(b, i == len(beats) - 1, command, label) for i, b in enumerate(beats)]
         expected_passed += [(command, label, b) for b in beats[: layer.output_beats]]
     assert seen == expected_seen
+    # The last beat of each sample reserves room, a clock before it is seen.
+    assert reserved == [i for i, (_, last, *_) in enumerate(seen) if last]
     assert [p[:2] for p in passed] == [p[:2] for p in expected_passed]
     assert all(e[2] in (None, p[2]) for p, e in zip(passed, expected_passed, strict=True))
 
 
 def test_blocked():
-    """The next layer blocks a beat, then the sample does that is not ready."""
+    """The next layer blocks a beat, then missing room for the scores does."""
     dut = OutputStage(plan=plan(neurons=1, lanes=1))
 
     async def bench(ctx):
-        ctx.set(dut.reserve, 1)
+        ctx.set(dut.room.reserve, 1)
         await ctx.tick()
-        ctx.set(dut.reserve, 0)
+        ctx.set(dut.room.reserve, 0)
+        ctx.set(dut.packet.valid, 1)
         ctx.set(dut.i.valid, 1)
         await ctx.tick()
+        ctx.set(dut.packet.valid, 0)
         ctx.set(dut.i.valid, 0)
         assert not ctx.get(dut.blocked)
         await ctx.tick().repeat(2)
         for passed_on, ready in (0, 0), (0, 1), (1, 0):
             ctx.set(dut.o.ready, passed_on)
-            ctx.set(dut.sample_ready, ready)
+            ctx.set(dut.score_room.space, ready)
             assert ctx.get(dut.blocked)
-            assert not ctx.get(dut.y_valid)
+            assert not ctx.get(dut.activations.valid)
             await ctx.tick()
-        ctx.set(dut.sample_ready, 1)
+        ctx.set(dut.score_room.space, 1)
         assert not ctx.get(dut.blocked)
         await ctx.tick()
-        assert ctx.get(dut.y_valid)
-        assert ctx.get(dut.y_last)
+        assert ctx.get(dut.activations.valid)
+        assert ctx.get(dut.activations.payload.last)
 
     simulate(dut, bench)

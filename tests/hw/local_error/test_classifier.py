@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hw.local_error.classifier import Classifier
 from hw.local_error.random_weights import fields
+from hw.ports import Command
 from tests.hw.bench import plan, simulate
 
 PLANS = st.builds(
@@ -30,37 +31,46 @@ def scores(layer, y):
 
 
 def feed(plan, samples, rng, gap):
-    """Send samples; `s` must be theirs from `delay` clocks after the last beat, and must stay."""
+    """Send samples; `delay` clocks after its last beat come the scores of each, and stay."""
     dut = Classifier(plan=plan)
     ended, clock, seen = [], 0, []
+    headers = [
+        {"command": rng.choice([Command.TRAIN, Command.INFER]), "label": rng.randrange(2)}
+        for _ in samples
+    ]
 
     async def stimulus(ctx):
         nonlocal clock
-        for y in samples:
+        for y, header in zip(samples, headers, strict=True):
             lanes = [*y, *[0] * (plan.sample_beats * plan.drain_width - len(y))]
             for beat in range(plan.sample_beats):
                 while rng.random() < gap:
-                    ctx.set(dut.i_valid, 0)
-                    ctx.set(dut.i_last, rng.randrange(2))
+                    ctx.set(dut.activations.valid, 0)
+                    ctx.set(dut.activations.payload.last, rng.randrange(2))
                     await ctx.tick()
                     clock += 1
-                ctx.set(dut.i_valid, 1)
-                ctx.set(dut.i_last, beat == plan.sample_beats - 1)
-                ctx.set(dut.i, lanes[beat * plan.drain_width : (beat + 1) * plan.drain_width])
+                ctx.set(dut.activations.valid, 1)
+                ctx.set(dut.activations.payload.last, beat == plan.sample_beats - 1)
+                y_beat = lanes[beat * plan.drain_width : (beat + 1) * plan.drain_width]
+                ctx.set(dut.activations.payload.y, y_beat)
+                ctx.set(dut.activations.payload.header, header)
                 await ctx.tick()
                 clock += 1
             ended.append(clock - 1)
-        ctx.set(dut.i_valid, 0)
+        ctx.set(dut.activations.valid, 0)
         await ctx.tick().repeat(dut.delay + 2)
 
     async def check(ctx):
         expected, now = None, 0
-        async for *_, valid, s in ctx.tick().sample(dut.valid, dut.s):
+        async for *_, valid, payload in ctx.tick().sample(dut.scores.valid, dut.scores.payload):
             if valid:
                 seen.append(now)
                 expected = scores(plan.layer, samples[len(seen) - 1])
             if expected is not None:
-                assert list(s) == expected
+                header = headers[len(seen) - 1]
+                assert list(payload.s) == expected
+                assert payload.header.command == header["command"]
+                assert payload.header.label == header["label"]
             now += 1
 
     simulate(dut, stimulus, background=[check])

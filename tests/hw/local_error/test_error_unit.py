@@ -49,24 +49,25 @@ def feed(plan, samples, rng):
     async def bench(ctx):
         shown = [0] * plan.layer.classes
         for command, label, s in samples:
-            ctx.set(dut.s, s)
-            ctx.set(dut.header, {"command": command, "label": label})
-            ctx.set(dut.i_valid, 1)
+            ctx.set(dut.scores.payload.s, s)
+            ctx.set(dut.scores.payload.header, {"command": command, "label": label})
+            ctx.set(dut.scores.valid, 1)
             for _ in range(dut.delay):
-                assert not ctx.get(dut.valid)
-                assert list(ctx.get(dut.e)) == shown
+                assert not ctx.get(dut.errors.valid)
+                assert list(ctx.get(dut.errors.payload.e)) == shown
                 await ctx.tick()
-                ctx.set(dut.i_valid, 0)
+                ctx.set(dut.scores.valid, 0)
             shown = [0] * len(s) if command != Command.TRAIN else errors(plan.layer, s, label)
-            assert ctx.get(dut.valid)
-            assert list(ctx.get(dut.e)) == shown
+            assert ctx.get(dut.errors.valid)
+            assert list(ctx.get(dut.errors.payload.e)) == shown
+            assert ctx.get(dut.errors.payload.train) == (command == Command.TRAIN)
             for _ in range(rng.randrange(1, 4)):
                 await ctx.tick()
                 # What follows is not valid yet.
-                ctx.set(dut.s, [score // 2 for score in s])
-                ctx.set(dut.header.command, Command.TRAIN)
-                assert not ctx.get(dut.valid)
-                assert list(ctx.get(dut.e)) == shown
+                ctx.set(dut.scores.payload.s, [score // 2 for score in s])
+                ctx.set(dut.scores.payload.header.command, Command.TRAIN)
+                assert not ctx.get(dut.errors.valid)
+                assert list(ctx.get(dut.errors.payload.e)) == shown
 
     simulate(dut, bench)
 

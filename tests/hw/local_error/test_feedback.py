@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The feedback against the contract, clock by clock: values, order, and when `ready` is said."""
+"""The feedback against the contract, clock by clock: values, order, and when it is ready."""
 
 import random
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hw.local_error.feedback import Feedback
 from hw.local_error.random_weights import fields
 from hw.plan import MULTIPLIER_WIDTH
-from hw.ports import Rule
-from tests.hw.bench import plan, simulate
+from hw.ports import LR_WIDTH, Rule
+from tests.hw.bench import clip, plan, simulate
 
 
 @st.composite
@@ -74,20 +74,21 @@ class Bench:
     async def tick(self, ctx):
         """Check the outputs of this clock, perhaps write a beat of d, and go on."""
         dut = self.dut
-        assert ctx.get(dut.ready) == (self.clock >= self.ready_from)
-        assert ctx.get(dut.o.valid) == (self.clock in self.expected)
-        assert ctx.get(dut.g_valid) == (self.clock + 1 in self.expected)
+        beats = dut.gradients.beats
+        assert ctx.get(dut.gradients.ready) == (self.clock >= self.ready_from)
+        assert ctx.get(beats.valid) == (self.clock in self.expected)
+        assert ctx.get(dut.g.valid) == (self.clock + 1 in self.expected)
         if self.clock in self.expected:
             index, g, shift = self.expected.pop(self.clock)
-            assert ctx.get(dut.o.index) == index
-            assert list(ctx.get(dut.o.g)) == [value << shift for value in g]
+            assert ctx.get(beats.payload.index) == index
+            assert list(ctx.get(beats.payload.g)) == [value << shift for value in g]
         if self.clock + 1 in self.expected:
-            assert list(ctx.get(dut.g)) == self.expected[self.clock + 1][1]
+            assert list(ctx.get(dut.g.payload)) == self.expected[self.clock + 1][1]
         write = bool(self.pending) and self.rng.random() < 0.7
-        ctx.set(dut.d_valid, write)
+        ctx.set(dut.activations.valid, write)
         d, last = self.pending.pop(0) if write else (self.rng.getrandbits(self.plan.drain_width), 1)
-        ctx.set(dut.d, d)
-        ctx.set(dut.d_last, last)
+        y = [(d >> n & 1) * self.rng.choice([1, 128, 255]) for n in range(self.plan.drain_width)]
+        ctx.set(dut.activations.payload, {"y": y, "last": last})
         await ctx.tick()
         self.clock += 1
 
@@ -100,7 +101,7 @@ class Bench:
             self.pending.append((word, beat == p.sample_beats - 1))
 
     def begin(self, g, group, shift):
-        """Expect the beats of a group, which was told to start in the clock before."""
+        """Expect the beats of a group, which was started in the clock before."""
         p, first = self.plan, self.clock + self.dut.delay
         for index in range(p.beats):
             place = (group * p.beats + index) * p.drain_width
@@ -124,22 +125,26 @@ class Bench:
         p, dut = self.plan, self.dut
         padding = [0] * (p.sample_beats * p.drain_width - p.layer.neurons)
         g = [*local_errors(p.layer, rule, e, d), *padding]
-        ctx.set(dut.e, e)
+        ctx.set(dut.errors.payload, {"e": e, "train": 1})
         ctx.set(dut.rule, rule)
         ctx.set(dut.lr, lr)
-        await self.pulse(ctx, dut.start)
+        ctx.set(dut.errors.valid, 1)
+        assert ctx.get(dut.gradients.update.valid)
+        assert ctx.get(dut.gradients.update.payload) == (rule != Rule.FROZEN)
+        await self.pulse(ctx, dut.errors.valid)
+        assert not ctx.get(dut.gradients.update.valid)
         # They count at the start only.
         ctx.set(dut.rule, self.rng.choice(list(Rule)))
-        ctx.set(dut.lr, self.rng.randint(p.lr_min, p.lr_max))
+        ctx.set(dut.lr, self.rng.randrange(2**LR_WIDTH))
         for group in range(p.groups):
-            self.begin(g, group, p.lr_max - lr)
-            while not ctx.get(dut.ready):
+            self.begin(g, group, p.lr_max - clip(lr, p.lr_min, p.lr_max))
+            while not ctx.get(dut.gradients.ready):
                 await self.tick(ctx)
             self.allow([*d_next, *padding], group)
-            # The array takes a group over when it is there, and never sooner.
+            # The array accepts a group when it is there, and never sooner.
             while self.expected or self.rng.random() < 0.3:
                 await self.tick(ctx)
-            await self.pulse(ctx, dut.advance)
+            await self.pulse(ctx, dut.gradients.advance)
 
 
 def run(plan, lead, rng, jobs):
@@ -162,9 +167,14 @@ def run(plan, lead, rng, jobs):
             await bench.job(ctx, rule, lr, e, d, d_next)
             await bench.written(ctx)
             if missing:
-                # The array takes local errors over in every pass, whether there are any or not.
+                # The errors of a sample that does not train begin nothing.
+                ctx.set(bench.dut.errors.payload.train, 0)
+                ctx.set(bench.dut.errors.valid, 1)
+                assert not ctx.get(bench.dut.gradients.update.payload)
+                await bench.pulse(ctx, bench.dut.errors.valid)
+                # The array accepts local errors in every pass, whether there are any or not.
                 for _ in range(plan.groups):
-                    await bench.pulse(ctx, bench.dut.advance)
+                    await bench.pulse(ctx, bench.dut.gradients.advance)
 
     simulate(bench.dut, stimulus)
     return bench.dut
@@ -179,7 +189,7 @@ def test_jobs(plan, lead, seed):
     run(plan, lead, rng, [
         (
             rule,
-            rng.randint(plan.lr_min, plan.lr_max),
+            rng.randrange(2**LR_WIDTH),
             rng.choices(errors, k=layer.classes),
             [rng.random() < 0.8 for _ in range(layer.neurons)],
         )
@@ -197,6 +207,14 @@ def test_extremes(mb, ms):
         for row in weights(p.layer, Rule.SYM):
             e = [sign if k > 0 else -sign for k in row]
             jobs.append((Rule.SYM, p.lr_min, e, [1] * 6))
+    run(p, 4, random.Random(0), jobs)
+
+
+@pytest.mark.parametrize("lr_growth", [0, 5])
+def test_every_learning_rate(lr_growth):
+    """Each value of the register: one out of range acts as the nearest in range."""
+    p = plan(neurons=3, lanes=3, lr=4, mb=2, fe=3, lr_growth=lr_growth)
+    jobs = [(Rule.SYM, lr, [7, -7, 3], [1] * 3) for lr in range(2**LR_WIDTH)]
     run(p, 4, random.Random(0), jobs)
 
 

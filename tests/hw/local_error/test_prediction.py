@@ -54,21 +54,27 @@ def test_records(plan, seed):
                 await ctx.tick()
             header = {"command": command, "label": label}
             if command in SAMPLES:
-                while not ctx.get(dut.ready):
+                while not ctx.get(dut.room.space):
                     await ctx.tick()
-                # The classifier takes a while after the last beat was allowed in.
-                await ctx.tick().repeat(rng.randint(1, 3))
-                ctx.set(dut.s, s)
-                ctx.set(dut.header, header)
-                ctx.set(dut.i_valid, 1)
+                ctx.set(dut.room.reserve, 1)
                 await ctx.tick()
-                ctx.set(dut.i_valid, 0)
-                ctx.set(dut.header, {"command": Command.LOAD, "label": layer.classes - 1 - label})
+                ctx.set(dut.room.reserve, 0)
+                # The classifier takes a while after the last beat.
+                for _ in range(rng.randint(0, 3)):
+                    assert not ctx.get(dut.room.space)
+                    await ctx.tick()
+                ctx.set(dut.scores.payload.s, s)
+                ctx.set(dut.scores.payload.header, header)
+                ctx.set(dut.scores.valid, 1)
+                await ctx.tick()
+                ctx.set(dut.scores.valid, 0)
+                other = {"command": Command.LOAD, "label": layer.classes - 1 - label}
+                ctx.set(dut.scores.payload.header, other)
             else:
-                ctx.set(dut.command.payload, header)
-                ctx.set(dut.command.valid, 1)
-                await ctx.tick().until(dut.command.ready)
-                ctx.set(dut.command.valid, 0)
+                ctx.set(dut.packet.payload, header)
+                ctx.set(dut.packet.valid, 1)
+                await ctx.tick().until(dut.packet.ready)
+                ctx.set(dut.packet.valid, 0)
 
     async def check(ctx):
         for command, label, s in packets:
@@ -77,7 +83,7 @@ def test_records(plan, seed):
             best = s.index(max(s)) if command in SAMPLES else 0
             expected = record(command, label, best, command in SAMPLES and best == label)
             for _ in range(rng.choice([0, 0, 1, 5])):
-                assert not ctx.get(dut.ready)
+                assert not ctx.get(dut.room.space)
                 assert ctx.get(dut.result.valid)
                 assert plain(ctx.get(dut.result.payload)) == expected
                 await ctx.tick()
@@ -98,16 +104,16 @@ def test_sample_wins(classes):
     dut = Prediction(plan=plan(classes=classes))
 
     async def stimulus(ctx):
-        ctx.set(dut.s, list(range(classes)))
-        ctx.set(dut.header, {"command": Command.TRAIN, "label": classes - 1})
-        ctx.set(dut.i_valid, 1)
-        ctx.set(dut.command.payload, {"command": Command.FLUSH, "label": 0})
-        ctx.set(dut.command.valid, 1)
-        assert not ctx.get(dut.command.ready)
+        ctx.set(dut.scores.payload.s, list(range(classes)))
+        ctx.set(dut.scores.payload.header, {"command": Command.TRAIN, "label": classes - 1})
+        ctx.set(dut.scores.valid, 1)
+        ctx.set(dut.packet.payload, {"command": Command.FLUSH, "label": 0})
+        ctx.set(dut.packet.valid, 1)
+        assert not ctx.get(dut.packet.ready)
         await ctx.tick()
-        ctx.set(dut.i_valid, 0)
-        await ctx.tick().until(dut.command.ready)
-        ctx.set(dut.command.valid, 0)
+        ctx.set(dut.scores.valid, 0)
+        await ctx.tick().until(dut.packet.ready)
+        ctx.set(dut.packet.valid, 0)
 
     async def check(ctx):
         ctx.set(dut.result.ready, 1)

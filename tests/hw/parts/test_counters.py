@@ -3,7 +3,8 @@
 
 import random
 
-from hw.parts.counters import Activity, Counters
+from hw.parts.counters import Counters
+from hw.ports import CLOCK_COUNTERS, Activity
 from tests.hw.bench import plan, simulate
 
 
@@ -17,10 +18,10 @@ def test_counts():
         for _ in range(500):
             activity, weights = rng.choice(list(Activity)), rng.randint(1, 6)
             used, updated = rng.randint(0, 1), rng.randint(0, 1)
-            ctx.set(dut.activity, activity)
-            ctx.set(dut.weights, weights)
-            ctx.set(dut.used, used)
-            ctx.set(dut.updated, updated)
+            ctx.set(
+                dut.work,
+                {"activity": activity, "weights": weights, "used": used, "updated": updated},
+            )
             expected[activity.name.lower()] += 1
             if activity is Activity.BUSY:
                 expected["weight_reads"] += weights
@@ -28,11 +29,11 @@ def test_counts():
                 expected["macs"] += weights * (used + updated)
             await ctx.tick()
         # Two registers further; these clocks count as well.
-        ctx.set(dut.activity, Activity.OTHER)
+        ctx.set(dut.work.activity, Activity.OTHER)
         await ctx.tick().repeat(2)
         expected["other"] += 1
         values = ctx.get(dut.values)
         assert {name: values[name] for name in expected} == expected
-        assert values["cycles"] == sum(expected[kind.name.lower()] for kind in Activity)
+        assert values["cycles"] == sum(values[name] for name in CLOCK_COUNTERS)
 
     simulate(dut, bench)

@@ -24,11 +24,11 @@ def test_words(burst, bursts, seed):
 
     async def promise(ctx):
         for first in range(0, len(words), burst):
-            while not ctx.get(dut.space):
+            while not ctx.get(dut.room.space):
                 await ctx.tick()
-            ctx.set(dut.reserve, 1)
+            ctx.set(dut.room.reserve, 1)
             await ctx.tick()
-            ctx.set(dut.reserve, 0)
+            ctx.set(dut.room.reserve, 0)
             owed.extend(words[first : first + burst])
             assert len(owed) <= depth
             while rng.random() < 0.3:
@@ -40,12 +40,12 @@ def test_words(burst, bursts, seed):
             # What is promised may come in any later clock.
             ready = len(owed) > brought - len(got)
             send = ready and rng.random() < 0.7
-            ctx.set(dut.i_valid, send)
+            ctx.set(dut.i.valid, send)
             if send:
-                ctx.set(dut.i, owed[brought - len(got)])
+                ctx.set(dut.i.payload, owed[brought - len(got)])
                 brought += 1
             await ctx.tick()
-        ctx.set(dut.i_valid, 0)
+        ctx.set(dut.i.valid, 0)
 
     async def take(ctx):
         assert ctx.get(dut.idle)
@@ -70,11 +70,11 @@ def test_no_space_without_room():
 
     async def bench(ctx):
         for _ in range(2):
-            assert ctx.get(dut.space)
-            ctx.set(dut.reserve, 1)
+            assert ctx.get(dut.room.space)
+            ctx.set(dut.room.reserve, 1)
             await ctx.tick()
-        ctx.set(dut.reserve, 0)
-        assert not ctx.get(dut.space)
+        ctx.set(dut.room.reserve, 0)
+        assert not ctx.get(dut.room.space)
         assert not ctx.get(dut.idle)
 
     simulate(dut, bench)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The order in which local errors are sent: beat by beat of a group, group by group."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..plan import LayerPlan
+
+__all__ = ["GradientOrder"]
+
+
+class GradientOrder(wiring.Component):
+    """Says in which clocks a beat of local errors is sent, and which.
+
+    - `start`: the first group of a sample may be sent; `advance`: the next group may be. An
+      `advance` counts only while groups of a sample remain.
+    - `sending`: a beat is sent; `index` is its place in the group, `last` marks the sample's last.
+    - `ready`: the last beat of the present group was sent `distance` clocks ago or earlier, or
+      no group of a sample remains.
+
+    Parameters
+    ----------
+    plan
+        Dimensions of the layer.
+    distance
+        Clocks from the last beat of a group until `ready`, at least 1.
+    """
+
+    start: Signal
+    advance: Signal
+    sending: Signal
+    index: Signal
+    last: Signal
+    ready: Signal
+
+    def __init__(self, *, plan: LayerPlan, distance: int):
+        self.plan = plan
+        self.distance = distance
+        super().__init__({
+            "start": In(1),
+            "advance": In(1),
+            "sending": Out(1),
+            "index": Out(range(plan.beats)),
+            "last": Out(1),
+            "ready": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        active, last_index, last_group = Signal(), Signal(), Signal()
+        group, remaining = Signal(range(self.plan.groups)), Signal(range(self.distance))
+        m.d.comb += [
+            last_index.eq(self.index == self.plan.beats - 1),
+            last_group.eq(group == self.plan.groups - 1),
+            self.last.eq(last_index & last_group),
+            self.ready.eq(~active | (~self.sending & (remaining == 0))),
+        ]
+        with m.If(self.sending):
+            m.d.sync += [
+                remaining.eq(self.distance - 1),
+                self.index.eq(Mux(last_index, 0, self.index + 1)),
+                self.sending.eq(~last_index),
+            ]
+        with m.Elif(remaining != 0):
+            m.d.sync += remaining.eq(remaining - 1)
+        with m.If(self.advance & active):
+            m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+            with m.If(last_group):
+                m.d.sync += active.eq(0)
+            with m.Else():
+                m.d.sync += self.sending.eq(1)
+        with m.If(self.start):
+            m.d.sync += [active.eq(1), self.sending.eq(1)]
+        return m

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The interfaces that components share."""
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
+
+from hw.ports import CLOCK_COUNTERS, COUNTERS, Activity, Credit, Valid
+
+
+class Fan(wiring.Component):
+    """One source, two receivers, and a monitor that is a port."""
+
+    def __init__(self):
+        super().__init__({
+            "i": In(Valid(4)),
+            "a": Out(Valid(4)),
+            "b": Out(Valid(4)),
+            "monitor": Out(wiring.Signature({"tap": Out(Valid(4))})),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        wiring.connect(
+            m,
+            wiring.flipped(self.i),
+            wiring.flipped(self.a),
+            wiring.flipped(self.b),
+            wiring.flipped(self.monitor).tap,
+        )
+        return m
+
+
+def test_valid_reaches_all_receivers():
+    dut = Fan()
+
+    async def bench(ctx):
+        for valid, payload in (1, 9), (0, 3), (1, 0):
+            ctx.set(dut.i.valid, valid)
+            ctx.set(dut.i.payload, payload)
+            for port in dut.a, dut.b, dut.monitor.tap:
+                assert (ctx.get(port.valid), ctx.get(port.p)) == (valid, payload)
+
+    simulator = Simulator(dut)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_valid_is_what_it_carries():
+    assert Valid(4) == Valid(4)
+    assert Valid(4) != Valid(5)
+    assert repr(Valid(4)) == "Valid(4)"
+
+
+def test_credit_is_seen_from_the_room():
+    assert {name: member.flow for name, member in Credit().members.items()} == {
+        "space": Out,
+        "reserve": In,
+    }
+
+
+def test_counters_have_one_home():
+    """Each activity has a counter; `cycles` is no activity."""
+    assert set(CLOCK_COUNTERS) == {activity.name.lower() for activity in Activity}
+    assert len(set(COUNTERS)) == len(COUNTERS) == len(CLOCK_COUNTERS) + 4
+    others = set(COUNTERS) - set(CLOCK_COUNTERS)
+    assert others == {"cycles", "macs", "weight_reads", "weight_writes"}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a network promises to whoever drives it, however its layers work inside."""
+
+import numpy as np
+import pytest
+import torch
+
+from golden.model import IntegerNetwork
+from hw.ports import LR_WIDTH, Command, Rule
+from sim.check import Pair
+from sim.rtl import Rtl
+from tests.sim.networks import describe, noise, tiny
+
+
+def send(rtl, command, x=0, label=0):
+    """Send one packet and wait for its records."""
+    for _ in rtl._packets([command], label, x):
+        pass
+
+
+def any_weights(spec, seed):
+    random = np.random.default_rng(seed)
+    return [
+        random.integers(-(1 << p.wb - 1), 1 << p.wb - 1, (p.neurons, p.columns))
+        for p in spec.layers
+    ]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def trains_as(rtl, weights, seed):
+    """Train and infer beside a golden model that starts with `weights`, bit for bit."""
+    golden = IntegerNetwork(rtl.spec)
+    for model, w in zip(golden.layers, weights, strict=True):
+        model.W.copy_(torch.from_numpy(w))
+    pair = Pair(rtl, golden)
+    pair.weights()
+    for _ in pair.train(*noise(rtl.spec, 10, seed=seed), epoch=0):
+        pass
+    for _ in pair.infer(*noise(rtl.spec, 3, seed=seed + 1)):
+        pass
+    pair.weights()
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_weights_are_what_was_loaded(tmp_path, samples):
+    """After a LOAD nothing of what was trained before is left, with or without a FLUSH."""
+    with Rtl(tiny(), folder=tmp_path) as rtl:
+        for seed, then in enumerate(
+            ([], [Command.FLUSH], [Command.INFER], [Command.READ], [Command.FLUSH, Command.FLUSH])
+        ):
+            x, labels = noise(rtl.spec, samples, seed=seed)
+            for pixels, label in zip(x, labels, strict=True):
+                send(rtl, Command.TRAIN, pixels, label)
+            weights = any_weights(rtl.spec, seed)
+            rtl.load(weights)
+            for command in then:
+                if command is Command.READ:
+                    assert same(rtl.read(), weights)
+                else:
+                    send(rtl, command, x[0])
+            assert same(rtl.read(), weights), then
+            trains_as(rtl, weights, seed)
+
+
+def test_update_may_be_due_until_flush(tmp_path):
+    """The next sample, or a FLUSH, applies the update of a sample; another FLUSH changes nothing."""
+    with Rtl(tiny(), folder=tmp_path) as rtl:
+        golden = IntegerNetwork(rtl.spec)
+        x, labels = noise(rtl.spec, 2)
+        for pixels, label in zip(x, labels, strict=True):
+            send(rtl, Command.TRAIN, pixels, label)
+            golden.train(pixels[None], [label])
+        send(rtl, Command.FLUSH)
+        expected = [layer.W.numpy() for layer in golden.layers]
+        assert same(rtl.read(), expected)
+        send(rtl, Command.FLUSH)
+        assert same(rtl.read(), expected)
+
+
+def test_registers_may_change_when_the_record_has_come(tmp_path):
+    """The rule and rate of a sample are those that stood when its errors were made."""
+    with Rtl(tiny(), folder=tmp_path) as rtl:
+        for end in Command.FLUSH, Command.INFER:
+            golden = IntegerNetwork(rtl.spec)
+            weights = any_weights(rtl.spec, 5)
+            for model, w in zip(golden.layers, weights, strict=True):
+                model.W.copy_(torch.from_numpy(w))
+            rtl.load(weights)
+            x, labels = noise(rtl.spec, 1, seed=7)
+            before = rtl.lr, rtl.rule
+            send(rtl, Command.TRAIN, x[0], labels[0])
+            rtl.lr = [lr + 2 for lr in rtl.lr]
+            rtl.rule = [Rule.FROZEN] * len(rtl.rule)
+            send(rtl, end, x[0])
+            rtl.lr, rtl.rule = before
+            golden.train(x, labels)
+            changed = rtl.read()
+            assert same(changed, [layer.W.numpy() for layer in golden.layers])
+            assert not same(changed, weights)
+
+
+def test_every_learning_rate(tmp_path):
+    """A rate out of range acts as the nearest that is in range."""
+    spec = describe({"neurons": 3, "lanes": 2, "lr": 4}, inputs=5, classes=3)
+    with Rtl(spec, folder=tmp_path) as rtl:
+        (plan,) = rtl.plans
+        (weights,) = any_weights(spec, 3)
+        weights //= 4
+        x, labels = noise(spec, 1, seed=3)
+        for lr in range(2**LR_WIDTH):
+            rtl.load([weights])
+            rtl.lr = [lr]
+            for _ in rtl.train(x, labels):
+                pass
+            (model,) = IntegerNetwork(spec).layers
+            model.W.copy_(torch.from_numpy(weights))
+            away = torch.tensor([[1.0 - 2.0 * (c == labels[0]) for c in range(spec.classes)]])
+            model.train(torch.from_numpy(x).float(), away, min(max(lr, plan.lr_min), plan.lr_max))
+            assert same(rtl.read(), [model.W.numpy()]), lr
