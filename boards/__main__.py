@@ -4,7 +4,6 @@
 import argparse
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import serial
 
-from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
+from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of, enter, program
 from golden.spec import NetworkSpec
 from hw.description import describe
 from hw.estimate import BOARDS, Estimate, estimate
@@ -35,17 +34,14 @@ examples:
   python -m boards build ulx3s --config mnist --freq 110 --seeds 1 2 3
   python -m boards program ulx3s --config digits --size 12F
   python -m boards train --config digits --port /dev/ttyUSB0
-
-exit status: 0 done, 1 a tool, the timing or the line failed, 2 bad arguments
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m boards",
+    parser = program(
+        "boards",
         description="Build the bitstream of a network for a board, load it, and train it there.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -139,9 +135,7 @@ def _build(arguments: argparse.Namespace) -> int:
 def _table(title: str, results: Sequence[Result], expected: Estimate) -> str:
     lines = [title, "  seed   Fmax MHz   wanted   worst path"]
     for result in results:
-        lines.append(
-            f"{result.seed:6}{result.fmax:11.1f}{result.constraint:9.1f}   {result.worst}"
-        )
+        lines.append(f"{result.seed:6}{result.fmax:11.1f}{result.constraint:9.1f}   {result.worst}")
     lines.append("  resource     used   estimate   available")
     for name, use in results[0].use.items():
         lines.append(
@@ -226,9 +220,8 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
-    parsed = _parser().parse_args(arguments)
-    return carry_out(lambda: parsed.run(parsed))
+    return carry_out(_parser(), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    enter(main)

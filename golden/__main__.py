@@ -2,10 +2,9 @@
 """The command line: `python -m golden`."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from golden.cli import carry_out
+from golden.cli import carry_out, enter, program
 from golden.commands import bench, export, paper, sweep, test, train
 
 EPILOG = """\
@@ -19,19 +18,16 @@ examples:
 
 data: the digits come with scikit-learn; MNIST is read from mnist/ in the folder that LEL_DATA
 names, else from the user's cache folder, into which it is fetched
-
-exit status: 0 done, 1 what was tried has failed, 2 bad arguments or missing data
 """
 #: In the order in which the help lists them.
 COMMANDS = (train, test, export, bench, sweep, paper)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m golden",
+    parser = program(
+        "golden",
         description="Train networks in the integer model, test them, and take them elsewhere.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -41,9 +37,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
-    parsed = _parser().parse_args(arguments)
-    return carry_out(lambda: parsed.run(parsed))
+    return carry_out(_parser(), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    enter(main)

@@ -49,14 +49,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file beside `path` that takes its place once it is whole and on the disk.
 
     Until then, and if anything fails, what was there before stays as it was. Several processes may
-    do so at once: the last one wins.
+    do so at once: the last one wins. A link stays, and what it names is written; so is what cannot
+    be replaced, such as a terminal, from the start.
 
     Raises
     ------
     OSError
         If the folder is missing or cannot be written, or the disk is full.
     """
-    if path.exists() and not path.is_file():
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
         # A pipe or a device, such as /dev/null, is written to: it cannot be replaced.
         with path.open("wb") as file:
             yield file
@@ -64,7 +66,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     # Not mkstemp's private mode: what is left here is for everyone whom the umask allows.
     umask = os.umask(0)
     os.umask(umask)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    except OSError as error:
+        # What people know is the file, not the one beside it.
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -3,14 +3,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from golden.cli import CONFIG_HELP, UsageError, carry_out
-from golden.errors import quoted
-from golden.files import write_text
+from golden.cli import add_config, carry_out, enter, program
+from golden.files import check_place, write_text
 from golden.spec import NetworkSpec
 
 from .datasheet import export
@@ -24,23 +22,20 @@ examples:
   python -m hw verilog digits -o digits.v
   python -m hw verilog my.toml --primitives ecp5 -o - | less
   python -m hw estimate mnist --board ulx3s
-
-exit status: 0 done, 2 bad arguments
 """
 #: The forms of the primitives, by name.
 PRIMITIVES = {form.name: form for form in (PORTABLE, ECP5)}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m hw",
+    parser = program(
+        "hw",
         description="Generate a network's hardware, or say what it will take.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     config = argparse.ArgumentParser(add_help=False)
-    config.add_argument("config", help=CONFIG_HELP)
+    add_config(config)
 
     generator = commands.add_parser(
         "verilog", parents=[config], help="write stand-alone Verilog for use in any design"
@@ -63,9 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 def _verilog(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
     out = Path(arguments.out)
-    # Not after a minute's work.
-    if arguments.out != "-" and not out.parent.is_dir():
-        raise UsageError(f"{quoted(str(out.parent))}: there is no such folder; make it first")
+    if arguments.out != "-":
+        check_place(out)
     text = export(spec, PRIMITIVES[arguments.primitives])
     if arguments.out == "-":
         print(text, end="")
@@ -135,9 +129,8 @@ def _row(resources: Resources) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
-    parsed = _parser().parse_args(arguments)
-    return carry_out(lambda: parsed.run(parsed))
+    return carry_out(_parser(), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    enter(main)

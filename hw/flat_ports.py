@@ -63,7 +63,7 @@ class FlatPorts(wiring.Component):
         self.component = component
         #: The ports, those of a structure side by side.
         self.ports = tuple(_ports(component.signature.flatten(component)))
-        seen = set(CLOCK)
+        seen: set[str] = set(CLOCK)
         for port in self.ports:
             if port.name in seen:
                 raise ValueError(f"two ports would have the name {port.name}; rename one of them")
@@ -72,7 +72,8 @@ class FlatPorts(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.network = self.component
+        component: Any = self.component
+        m.submodules.network = component
         for path, member, value in self.component.signature.flatten(self.component):
             own = Cat(getattr(self, port.name) for port in self.ports if port.path == path)
             inner = Value.cast(value)

@@ -5,16 +5,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of
+from golden.cli import (
+    UsageError,
+    add_config,
+    at_least,
+    carry_out,
+    data_of,
+    enter,
+    program,
+)
 from golden.spec import NetworkSpec
 from hw.description import describe
 from hw.ports import CLOCK_COUNTERS
 
-from . import measure
-from .run import simulate
+if TYPE_CHECKING:
+    import numpy as np
 
 RUN_HELP = """\
 Train a network in RTL. The hardware is generated, compiled with Verilator, and trained through
@@ -35,22 +42,22 @@ what is left in build/sim/NAME:
   report.html   the same to look at, with curves and pictures; a single file
   waves.vcd     with --waves
 
-exit status: 0 all bits agree, 1 they do not or the simulation failed, 2 bad arguments
-
 other commands:
   python -m sim bench --help                how fast the simulation runs
   python -m sim utilisation --help          how well the hardware uses its clocks
 """
+BENCH_HELP = """\
+Measure how many clocks per second are simulated while a network trains on random pixels: by a bare
+C++ loop around the compiled network, under cocotb with every record taken out, and under cocotb
+beside the golden model, which is what a run does."""
+USE_HELP = """\
+Read from the hardware's own counters how it uses its clocks while it trains at batch 1, in the
+steady state. The pixels are random: no clock depends on them."""
 
 
-def _parsers() -> dict[str, argparse.ArgumentParser]:
-    run = argparse.ArgumentParser(
-        prog="python -m sim",
-        description=RUN_HELP,
-        epilog=RUN_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument("config", help=CONFIG_HELP)
+def _run_parser() -> argparse.ArgumentParser:
+    run = program("sim", description=RUN_HELP, epilog=RUN_EPILOG)
+    add_config(run)
     run.add_argument(
         "--samples",
         type=at_least(1),
@@ -79,27 +86,30 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
     run.add_argument(
         "--out", type=Path, metavar="DIR", help="where to leave the results (build/sim/NAME)"
     )
+    run.set_defaults(run=_run)
+    return run
 
-    bench = argparse.ArgumentParser(
-        prog="python -m sim bench",
-        description="Measure how many clocks per second are simulated while a network trains on "
-        "random pixels: by a bare C++ loop around the compiled network, under cocotb with every "
-        "record taken out, and under cocotb beside the golden model, which is what a run does.",
-    )
-    bench.add_argument("config", nargs="?", default="digits", help="description (digits)")
+
+def _bench_parser() -> argparse.ArgumentParser:
+    bench = program("sim bench", description=BENCH_HELP, epilog="")
+    add_config(bench, "digits")
     bench.add_argument("--samples", type=at_least(1), default=3000, metavar="N", help="(3000)")
+    bench.set_defaults(run=_bench)
+    return bench
 
-    use = argparse.ArgumentParser(
-        prog="python -m sim utilisation",
-        description="Read from the hardware's own counters how it uses its clocks while it trains "
-        "at batch 1, in the steady state. The pixels are random: no clock depends on them.",
-    )
-    use.add_argument("config", nargs="?", default="mnist", help="description (mnist)")
+
+def _utilisation_parser() -> argparse.ArgumentParser:
+    use = program("sim utilisation", description=USE_HELP, epilog="")
+    add_config(use, "mnist")
     use.add_argument("--samples", type=at_least(1), default=40, metavar="N", help="(40)")
-    return {"run": run, "bench": bench, "utilisation": use}
+    use.set_defaults(run=_utilisation)
+    return use
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # What takes long to import is imported here, so that help and complaints come at once.
+    from .run import simulate
+
     overrides = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     spec = describe(arguments.config, **overrides)
     data = data_of(spec)
@@ -131,14 +141,18 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if outcome.mismatch else 0
 
 
-def _noise(spec: NetworkSpec, samples: int) -> tuple[np.ndarray, np.ndarray]:
+def _noise(spec: NetworkSpec, samples: int) -> "tuple[np.ndarray, np.ndarray]":
     """Make random pixels and labels."""
+    import numpy as np
+
     random = np.random.default_rng(spec.seed)
     x = random.integers(0, 256, (samples, spec.inputs), np.uint8)
     return x, random.integers(0, spec.classes, samples)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
+    from . import measure
+
     spec = describe(arguments.config)
     speed = measure.speed(spec, *_noise(spec, arguments.samples))
     rows = [
@@ -153,6 +167,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _utilisation(arguments: argparse.Namespace) -> int:
+    from . import measure
+
     spec = describe(arguments.config)
     # The chain is full when every layer has begun.
     skip = 2 * len(spec.layers)
@@ -176,15 +192,11 @@ def _utilisation(arguments: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
-    commands = {"bench": _bench, "utilisation": _utilisation}
-    parsers = _parsers()
+    commands = {"bench": _bench_parser, "utilisation": _utilisation_parser}
     if arguments and arguments[0] in commands:
-        name, rest = arguments[0], arguments[1:]
-    else:
-        name, rest = "run", arguments
-    parsed = parsers[name].parse_args(rest)
-    return carry_out(lambda: commands.get(name, _run)(parsed))
+        return carry_out(commands[arguments[0]](), arguments[1:])
+    return carry_out(_run_parser(), arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    enter(main)

@@ -44,7 +44,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         help="write a trained network as ONNX, C or plain arrays",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("config", help=CONFIG_HELP)
     parser.add_argument("weights", type=Path, help="the weights (.npz)")

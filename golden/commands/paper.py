@@ -53,8 +53,6 @@ A GPU makes the floats faster where PyTorch finds one; the integers stay on the 
 
 data: MNIST is read from mnist/ in the folder that LEL_DATA names, else from the user's cache
 folder, into which it is fetched
-
-exit status: 0 done, 2 bad arguments or missing data
 """
 
 
@@ -65,7 +63,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         help="make the paper's tables and figures again",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     paper.add_argument("exhibit", choices=(*EXHIBITS, "all"), help="what to make")
     paper.add_argument(

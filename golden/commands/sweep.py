@@ -32,7 +32,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         help="vary formats and sizes, compare accuracy",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "study",

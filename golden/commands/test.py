@@ -33,7 +33,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         help="test weights: accuracy, and what is taken for what",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("config", help=CONFIG_HELP)
     parser.add_argument(

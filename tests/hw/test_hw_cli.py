@@ -84,7 +84,9 @@ def test_folder_that_is_missing(config, tmp_path, capsys):
     out = tmp_path / "missing" / "tiny.v"
     assert main(["verilog", str(config), "-o", str(out)]) == 2
     error = capsys.readouterr().err
-    assert error == f"error: '{out.parent}': there is no such folder; make it first\n"
+    assert error == (
+        f"error: {out}: there is no folder {out.parent}; make it, or give another file\n"
+    )
 
 
 def test_file_that_is_kept(config, tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def test_weights_are_what_was_loaded(tmp_path, samples):
 
 
 def test_update_may_be_due_until_flush(tmp_path):
-    """The next sample, or a FLUSH, applies the update of a sample; another FLUSH changes nothing."""
+    """The next sample or a FLUSH applies a sample's update; another FLUSH changes nothing."""
     with Rtl(tiny(), folder=tmp_path) as rtl:
         golden = IntegerNetwork(rtl.spec)
         x, labels = noise(rtl.spec, 2)
