@@ -251,7 +251,7 @@ class IntegerLayer:
 
 
 class IntegerNetwork:
-    """All layers, trained on the same samples at once (contract, "One training step")."""
+    """All layers, trained on the same samples (contract, "One training step of a layer")."""
 
     def __init__(self, network: spec.NetworkSpec):
         self.spec = network

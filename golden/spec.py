@@ -45,10 +45,10 @@ BATCH_LIMIT = 1 << 26
 STREAMS = 5
 #: Widest accumulator that hardware and golden model are built for, in bits.
 ACCUMULATOR_LIMIT = 48
-#: Bits and fraction bits of a classifier weight that is trained (contract, `tlc`).
+#: Bits and fraction bits of a classifier weight that is trained (contract, "Trained classifier").
 TRAINED_BITS = 16
 TRAINED_FRACTION = 12
-#: Widest weights that stochastic rounding is for (contract, stream 4).
+#: Widest weights that stochastic rounding is for (contract, "Stochastic rounding").
 ROUNDED_BITS = 10
 
 #: Range of every optional format key of a layer.

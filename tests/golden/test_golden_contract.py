@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The page of the arithmetic: its check values hold, and what the code cites is there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from golden import lfsr
+from golden.model import IntegerNetwork
+from golden.order import order, stride
+from golden.spec import parse, splitmix64
+from hw.parts.lfsr import bits
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+VALUES = tomllib.loads("\n".join(re.findall(r"^```toml\n(.*?)^```$", PAGE, re.M | re.S)))
+SECTIONS = re.findall(r"^## (.*)$", PAGE, re.M)
+#: Where the code says (contract, "Section").
+CITATION = re.compile(r'\bcontract,\s+"([^"]*)"', re.I)
+
+
+def network(batch=1, **layer):
+    described = {"inputs": 4, "classes": 10, "batch": batch, "layer": [{"neurons": 2} | layer]}
+    return IntegerNetwork(parse(described, "check"))
+
+
+@pytest.mark.parametrize("value", VALUES["splitmix64"])
+def test_splitmix64(value):
+    assert splitmix64(value["x"]) == value["is"]
+
+
+def test_generator():
+    seed, expected = VALUES["lfsr"]["seed"], [int(bit) for bit in VALUES["lfsr"]["bits"]]
+    assert len(expected) == 68
+    assert lfsr.Stream(seed).bits(68).tolist() == expected
+    assert [bits(seed, 0, 68) >> k & 1 for k in range(68)] == expected
+
+
+@pytest.mark.parametrize("value", VALUES["order"])
+def test_order(value):
+    of = value["seed"], value["epoch"], value["n"]
+    assert stride(*of) == (value["start"], value["step"])
+    assert order(*of)[: len(value["samples"])].tolist() == value["samples"]
+
+
+@pytest.mark.parametrize("value", VALUES["default"])
+def test_defaults(value):
+    table = {"inputs": value["M"], "classes": value["C"]}
+    layers = [{"neurons": value["N"], "wb": value["wb"]}]
+    (layer,) = parse(table | {"layer": layers}, "check").layers
+    for key in ("fw", "ms", "init_bits"):
+        assert getattr(layer, key) == value[key]
+
+
+@pytest.mark.parametrize("value", VALUES["training"], ids=lambda value: str(value["layer"]))
+def test_training(value):
+    net = network(**value["layer"])
+    (layer,) = net.layers
+    if "start" in value:
+        assert layer.W.tolist() == value["start"]
+    for key in value.keys() & {"Mc", "K"}:
+        assert getattr(layer, key).tolist() == value[key]
+    for x, label in zip(VALUES["samples"]["x"], VALUES["samples"]["label"], strict=True):
+        net.train(torch.tensor([x], dtype=torch.uint8), [label])
+    assert layer.W.tolist() == value["W"]
+    assert layer.Mc.tolist() == value.get("V", layer.Mc.tolist())
+    assert ("V" in value) == (layer.spec.rule == "tlc")
+
+
+def test_first_step():
+    x, label = VALUES["samples"]["x"][:1], VALUES["samples"]["label"][:1]
+    net = network(**VALUES["training"][0]["layer"])
+    (step,) = net.train(torch.tensor(x, dtype=torch.uint8), label)
+    assert {key: getattr(step, key)[0].tolist() for key in "yseg"} == VALUES["first_step"]
+
+
+def test_batch():
+    net = network(3, **VALUES["training"][0]["layer"])
+    x = torch.tensor(VALUES["samples"]["x"], dtype=torch.uint8)
+    net.train(x, VALUES["samples"]["label"])
+    assert net.layers[0].W.tolist() == VALUES["batch"]["W"]
+
+
+def test_every_kind_of_value_is_looked_at():
+    assert VALUES.keys() == {
+        "splitmix64", "lfsr", "order", "default", "samples", "training", "first_step", "batch",
+    }  # fmt: skip
+
+
+def cited():
+    """Find what the code cites of the page: file and section."""
+    for folder in ("golden", "hw", "sim", "boards", "tests"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            if file != Path(__file__).resolve():
+                # A citation may run over the end of a line, of a comment too.
+                text = re.sub(r"\n\s*(#:?)?\s*", " ", file.read_text(encoding="utf-8"))
+                for section in CITATION.findall(text):
+                    yield f"{file.relative_to(ROOT)}: {section}", section
+
+
+def test_what_the_code_cites_is_there():
+    found = list(cited())
+    assert len(found) >= 15
+    sections = {section.lower() for section in SECTIONS}
+    assert [where for where, section in found if section.lower() not in sections] == []
+
+
+def test_the_page_leads_to_its_sections():
+    links = re.findall(r"\[([^]]*)\]\(#([^)]*)\)", PAGE)
+    assert [name for name, _ in links] == SECTIONS
+    assert all(name.lower().replace(" ", "-") == link for name, link in links)
