@@ -127,7 +127,7 @@ def test_the_studies_of_the_project_are_valid():
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ('"digits"', '"digit"', "there is no description 'digit': give the path"),
+        ('"digits"', '"digit"', "my.toml: network: there is no description 'digit': give the path"),
         ('network = "digits"', "", "my.toml: network: is missing; name the description"),
         ("seeds = 2", "seeds = 0", "my.toml: seeds: must be from 1 to 1000, not 0"),
         ("seeds = 2", "seed = 2", "my.toml: seed: unknown key; did you mean 'seeds'?"),

@@ -19,7 +19,7 @@ TABLE = {
     "inputs": 5,
     "classes": 3,
     "batch": 2,
-    "layer": [{"neurons": 4, "fw": 9}, {"neurons": 6, "rule": "tlc", "wb": 14}],
+    "layer": [{"neurons": 4, "fw": 9}, {"neurons": 6, "rule": "tlc", "wb": 14, "fw": 12}],
 }
 SPEC = parse(TABLE, "small.toml")
 GIVE = "give an .npz that was saved by a training of this network"
