@@ -30,7 +30,7 @@ def check_place(path: Path, size: int = 0):
         raise InputError(f"{shown(path)}: is a folder; give a file to write to")
     if path.exists() and not path.is_file():
         return
-    path = Path(os.path.realpath(path))
+    path = path.resolve()
     if not path.parent.is_dir():
         raise InputError(
             f"{shown(path)}: there is no folder {shown(path.parent)}; make it, or give another file"
@@ -66,7 +66,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with path.open("wb") as file:
             yield file
         return
-    path = Path(os.path.realpath(path))
     # Not mkstemp's private mode: what is left here is for everyone whom the umask allows.
     umask = os.umask(0)
     os.umask(umask)
