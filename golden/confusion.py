@@ -114,7 +114,7 @@ def _pairs(title: str, matrix: np.ndarray, names: Sequence[str]) -> str:
 def _figure(counts: np.ndarray, shares: Sequence[float], names: Sequence[str]) -> Figure:
     """Draw the matrices of all layers: each row's shares as colours, the counts as numbers."""
     layers, classes = len(counts), len(names)
-    columns = min(layers, COLUMNS)
+    columns = 2 if layers == 4 else min(layers, COLUMNS)
     rows = math.ceil(layers / columns)
     side = min(max(0.42 * classes, 2.6), 7)
     figure = Figure((columns * (side + 0.9) + 0.4, rows * (side + 1.1)), layout="constrained")

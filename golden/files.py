@@ -28,6 +28,9 @@ def check_place(path: Path, size: int = 0):
     """
     if path.is_dir():
         raise InputError(f"{shown(path)}: is a folder; give a file to write to")
+    if path.exists() and not path.is_file():
+        return
+    path = path.resolve()
     if not path.parent.is_dir():
         raise InputError(
             f"{shown(path)}: there is no folder {shown(path.parent)}; make it, or give another file"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from golden import weights
-from golden.cli import CONFIG_HELP
+from golden.cli import CONFIG_HELP, UsageError
 
 __all__ = ["add"]
 
@@ -54,6 +54,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from golden.model import IntegerNetwork
 
     described, data = prepare(arguments.config)
+    if not len(data.test_x):
+        raise UsageError(f"{described.path}: data: there are no test samples; give some")
     learned = weights.load(arguments.weights, described)
     network = IntegerNetwork(described)
     training.start_from(network, learned)

@@ -140,6 +140,11 @@ def test_help(capsys):
         assert "python -m golden train digits" in capsys.readouterr().out
 
 
+def test_help_and_complaints_need_no_pytorch():
+    code = "import sys, golden.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_complaints(config, tmp_path, capsys, monkeypatch):
     assert "error: there is no description 'digit'" in complaint(capsys, "train", "digit")
     assert "invalid choice: 'learn'" in complaint(capsys, "learn")
