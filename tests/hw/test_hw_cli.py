@@ -137,7 +137,6 @@ def test_what_the_link_cannot_carry(tmp_path, capsys):
     assert fits in capsys.readouterr().out
 
 
-@pytest.mark.xfail(reason="golden.cli still brings matplotlib", strict=False)
 def test_light_imports(config):
     """The generator needs no library of training and drawing."""
     heavy = ["torch", "matplotlib", "sklearn", "pandas", "scipy"]
