@@ -41,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         "verilog",
         parents=[config],
         help="write stand-alone Verilog for use in any design",
-        description="Write a network as one file of Verilog, for use in any design. Its head is a "
-        "data sheet: ports, commands, order of weights, timing, an example.\n"
+        description="Write a network as one file of Verilog, for use in any design.\n"
+        "Its head is a data sheet: ports, commands, order of weights, timing, an example.\n"
         "The module is named after the network, with lel_ before it.",
     )
     generator.add_argument(
