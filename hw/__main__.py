@@ -38,19 +38,39 @@ def _parser() -> argparse.ArgumentParser:
     add_config(config)
 
     generator = commands.add_parser(
-        "verilog", parents=[config], help="write stand-alone Verilog for use in any design"
+        "verilog",
+        parents=[config],
+        help="write stand-alone Verilog for use in any design",
+        description="Write a network as one file of Verilog, for use in any design.\n"
+        "Its head is a data sheet: ports, commands, order of weights, timing, an example.\n"
+        "The module is named after the network, with lel_ before it.",
     )
-    generator.add_argument("-o", "--out", required=True, metavar="FILE", help="- is the screen")
     generator.add_argument(
-        "--primitives", choices=PRIMITIVES, default=PORTABLE.name, help="(%(default)s)"
+        "-o", "--out", required=True, metavar="FILE", help="file to write; - is the screen"
+    )
+    generator.add_argument(
+        "--primitives",
+        choices=PRIMITIVES,
+        default=PORTABLE.name,
+        help="multipliers and memories: portable leaves them to any synthesis tool, ecp5 uses "
+        "that device's cells (%(default)s)",
     )
     generator.set_defaults(run=_verilog)
 
     estimator = commands.add_parser(
-        "estimate", parents=[config], help="say what a network takes and where it fits"
+        "estimate",
+        parents=[config],
+        help="say what a network takes and where it fits",
+        description="Say, before any synthesis, how many clocks a sample takes, which cells each "
+        "layer takes,\nand which variants of a board the network fits. Clocks and multipliers are "
+        "exact or nearly so,\nLUTs and flip-flops up to a fifth off.",
     )
-    estimator.add_argument("--board", choices=BOARDS, default="ulx3s", help="(%(default)s)")
-    estimator.add_argument("--json", action="store_true", help="write JSON instead of a table")
+    estimator.add_argument(
+        "--board", choices=BOARDS, default="ulx3s", help="board to fit it on (%(default)s)"
+    )
+    estimator.add_argument(
+        "--json", action="store_true", help="write JSON, for other programs, instead of a table"
+    )
     estimator.set_defaults(run=_estimate)
     return parser
 

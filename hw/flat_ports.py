@@ -12,7 +12,7 @@ from amaranth.lib.wiring import Flow, Out
 __all__ = ["FlatPorts", "Port"]
 
 #: Ports that every module has.
-CLOCK = ("clk", "rst")
+CLOCK: tuple[str, ...] = ("clk", "rst")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class FlatPorts(wiring.Component):
     Parameters
     ----------
     component
-        The component.
+        A component.
 
     Raises
     ------
@@ -59,7 +59,7 @@ class FlatPorts(wiring.Component):
         If two ports would have one name.
     """
 
-    def __init__(self, component: wiring.Component):
+    def __init__(self, component: Any):
         self.component = component
         #: The ports, those of a structure side by side.
         self.ports = tuple(_ports(component.signature.flatten(component)))

@@ -4,16 +4,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-from golden.errors import quoted
+from golden.files import shown
 from golden.spec import NetworkSpec
 
 from .plan import LayerPlan, PlanError
 
 __all__ = ["NetworkPlan"]
 
-#: The most layers.
-LAYERS = 128
 #: The most lanes, all layers together. A large device has multipliers for as many.
 LANES = 2048
 #: The most bits of classifier weights that are made in a clock, all layers together. Each is about
@@ -49,11 +48,6 @@ class NetworkPlan:
             raise self._error(
                 f"batch: the hardware trains on one sample at a time, not on {spec.batch}; "
                 "set batch = 1, or train with python -m golden"
-            )
-        if len(spec.layers) > LAYERS:
-            raise self._error(
-                f"layer: {len(spec.layers):,} layers, and the hardware has at most {LAYERS}; "
-                "remove some"
             )
         for name, limit, numbers, keys in self._sizes():
             if sum(numbers) > limit:
@@ -98,5 +92,4 @@ class NetworkPlan:
         return (1, *(plan.drain_width for plan in self.layers[:-1]))
 
     def _error(self, text: str) -> PlanError:
-        path = self.spec.path
-        return PlanError(f"{path if path.isprintable() else quoted(path)}: {text}")
+        return PlanError(f"{shown(Path(self.spec.path))}: {text}")

@@ -91,7 +91,9 @@ def module_name(name: str) -> str:
 
 
 def waived(text: str) -> str:
-    """Put the waivers of Verilator's lint around Verilog, each with its reason."""
-    offs = [f"/* verilator lint_off {rule} */ // {why}" for rule, why in LINT.items()]
-    ons = [f"/* verilator lint_on {rule} */" for rule in LINT]
-    return "\n".join([*offs, "", text.strip("\n"), "", *ons, ""])
+    """Put the waivers of Verilator's lint before Verilog, each with its reason.
+
+    They hold to the end of the file.
+    """
+    waivers = [f"/* verilator lint_off {rule} */ // {why}" for rule, why in LINT.items()]
+    return "\n".join([*waivers, "", text])

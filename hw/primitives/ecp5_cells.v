@@ -125,7 +125,3 @@ module DP16KD(
     DOB4, DOB3, DOB2, DOB1, DOB0} = DATA_WIDTH_B == 18 ? register : register & ((18'd1 <<
     DATA_WIDTH_B) - 18'd1);
 endmodule
-
-/* verilator lint_on DECLFILENAME */
-/* verilator lint_on UNUSEDSIGNAL */
-/* verilator lint_on UNUSEDPARAM */

@@ -146,14 +146,6 @@ def test_lint(tmp_path, network, primitives):
         verilator(tmp_path, *flags, "--top-module", f"{name}_example", *files)
 
 
-def test_waivers_end_with_the_file(tmp_path):
-    """What is waived there is not waived in the files that a design reads after it."""
-    (tmp_path / "n.v").write_text(export(describe(), PORTABLE))
-    (tmp_path / "own.v").write_text("module own(input a);\nendmodule\n")
-    with pytest.raises(AssertionError, match="Signal is not used: 'a'"):
-        verilator(tmp_path, "--lint-only", "-Wall", "--top-module", "own", "n.v", "own.v")
-
-
 def test_same_file_everywhere(tmp_path, config):
     """It depends on what is described, not on where, nor on remarks and the order of keys."""
     first = export(load(config), PORTABLE)

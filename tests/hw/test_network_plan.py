@@ -45,17 +45,13 @@ TOO_LARGE = {
         "classes or mb",
     ),
     "memory": (
-        {"inputs": 65535}, {"neurons": 65535},
-        "layer 0: neurons, lanes or wb: the network has 51,539,607,552 bits of weight memory",
+        {"inputs": 4095}, {"neurons": 2048},
+        "layer 0: neurons, lanes or wb: the network has 100,663,296 bits of weight memory",
     ),
     "lanes of all layers": (
         {"layer": [{"neurons": 9, "lanes": n} for n in (700, 800, 701)]}, {},
         "layer 1: lanes: the network has 2,201 lanes, 800 of them in this layer, and the hardware "
         "has at most 2,048; lower lanes",
-    ),
-    "layers": (
-        {"layer": [{"neurons": 2}] * 200}, {},
-        "layer: 200 layers, and the hardware has at most 128; remove some",
     ),
 }  # fmt: skip
 
