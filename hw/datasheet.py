@@ -144,7 +144,7 @@ def _protocol(network: Network) -> Iterator[str]:
     yield f"{len(Command)} and more mean nothing: do not send them."
     yield ""
     yield "The update of a sample is applied while the next TRAIN, INFER or FLUSH passes. Send a"
-    yield "FLUSH before READ, or the weights lack the last update. Send one before LOAD, too."
+    yield "FLUSH before READ, or the weights lack the last update. LOAD drops what is due."
     yield "The record of READ or LOAD comes when all weights of the layer have moved. READ and LOAD"
     yield "go through the layers one after the other, layer 0 first."
     yield ""
