@@ -26,8 +26,8 @@ from .primitives.ecp5 import geometry
 __all__ = ["BOARDS", "Estimate", "LayerEstimate", "Resources", "estimate"]
 
 
-#: Clocks from a wave at the MAC array until the feedback knows that its group has begun.
-TAKEN = 3
+#: Clocks from the first input of a group at the MAC array until the feedback knows of it.
+ACCEPTED = 3
 #: Clocks that an activation takes through the output stage.
 OUTPUT = 2
 
@@ -171,7 +171,7 @@ def step_clocks(plan: LayerPlan, width: int) -> int:
     lead = activation_buffer.latency(width, ECP5)
     # From the start of a group until the local errors of the next one are on their way.
     sent = plan.beats + max(feedback.latency(plan) - lead, 1)
-    period = max(plan.group_clocks, lead + TAKEN + sent)
+    period = max(plan.group_clocks, lead + ACCEPTED + sent)
     tail = lead + mac_array.latency(ECP5) + plan.drain_span + OUTPUT + classifier.latency(plan)
     tail += ErrorUnit.delay + sent
     return (plan.groups - 1) * period + plan.layer.columns + tail
