@@ -2,9 +2,7 @@
 # Every target sets up the environment by itself; `make` lists them.
 
 PYTHON ?= python3
-VENV := .venv
-BIN := $(abspath $(VENV)/bin)
-RUN := $(BIN)/python -m
+VENV ?= .venv
 
 CONFIG ?= digits
 BOARD ?= ulx3s
@@ -12,19 +10,30 @@ SIZE ?= 85F
 # The board's system clock in MHz, and the seeds of place and route.
 FREQ ?= 100
 SEEDS ?= 1
+EXHIBIT ?= all
+FORMAT ?= onnx
 
-# An option of the command line for each variable that is set.
-option = $(if $(2),--$(1) $(2))
+# The value of a variable as one word for the shell, whatever is in it.
+quoted = '$(subst ','\'',$(value $(1)))'
+# An option of the command line, if the variable is set.
+option = $(if $(value $(2)),--$(1)=$(call quoted,$(2)))
+# Where the environment's programs are. All are called through Python: their own first lines cannot
+# hold every path.
+RUN = $(call quoted,VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help sim train paper sweep test lint bench bench-sim bench-golden estimate verilog \
-        bitstream program clean
+.PHONY: help environment sim train data export paper sweep test lint bench bench-sim bench-golden \
+        estimate verilog bitstream program clean
 
 help:
 	@echo "make sim           train in RTL beside the golden model, and compare every bit"
 	@echo "                   CONFIG=digits|mnist|FILE.toml SAMPLES=n EPOCHS=n TEST=n WAVES=1"
+	@echo "                   WEIGHTS=FILE.npz to start from"
 	@echo "make test          check style and types, run the tests"
-	@echo "make train         train the golden model alone            CONFIG= EPOCHS="
+	@echo "make train         train the golden model alone            CONFIG= EPOCHS= WEIGHTS= OUT=FILE.npz"
+	@echo "make data          what a description trains on            CONFIG="
+	@echo "make export        take weights elsewhere                  CONFIG= WEIGHTS=FILE.npz"
+	@echo "                   FORMAT=onnx|c|npz OUT=FILE"
 	@echo "make paper         the paper's tables and figures, ours beside it"
 	@echo "                   EXHIBIT=all|table1|table2|figure3|figure6 METHOD= EPOCHS= RUNS=n QUICK=1"
 	@echo "make sweep         which formats and sizes a network needs  STUDY= EPOCHS= RUNS=n QUICK=1"
@@ -36,59 +45,77 @@ help:
 	@echo "make bitstream     CONFIG= BOARD=ulx3s SIZE=85F|45F|25F|12F FREQ=MHz SEEDS=\"1 2 3\""
 	@echo "make program       load the bitstream                      as bitstream"
 	@echo "make clean         remove what was built"
+	@echo
+	@echo "VENV=FOLDER is where the environment is made (.venv), PYTHON=python3 what makes it."
 
-$(VENV)/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable ".[sim,boards,export,test]"
-	touch $@
+# Make cannot name a target with a space in its path, so that the shell looks at the dates.
+environment:
+	@if ! [ $(call quoted,VENV)/installed -nt pyproject.toml ]; then \
+	    $(call quoted,PYTHON) -m venv $(call quoted,VENV) && \
+	    $(RUN) pip install --quiet torch==2.13.0 && \
+	    $(RUN) pip install --quiet --editable ".[sim,boards,test]" && \
+	    touch $(call quoted,VENV)/installed; \
+	fi
 
-sim: $(VENV)/installed
-	$(RUN) sim $(CONFIG) $(call option,samples,$(SAMPLES)) $(call option,epochs,$(EPOCHS)) \
-	    $(call option,test,$(TEST)) $(if $(WAVES),--waves)
+sim: environment
+	$(RUN) sim $(call option,samples,SAMPLES) $(call option,epochs,EPOCHS) \
+	    $(call option,test,TEST) $(call option,weights,WEIGHTS) $(if $(WAVES),--waves) \
+	    -- $(call quoted,CONFIG)
 
-train: $(VENV)/installed
-	$(RUN) golden train $(CONFIG) $(call option,epochs,$(EPOCHS))
+train: environment
+	$(RUN) golden train $(call option,epochs,EPOCHS) $(call option,weights,WEIGHTS) \
+	    $(call option,out,OUT) -- $(call quoted,CONFIG)
+
+data: environment
+	$(RUN) golden data -- $(call quoted,CONFIG)
+
+export: environment
+	$(RUN) golden export $(call option,format,FORMAT) $(call option,out,OUT) \
+	    -- $(call quoted,CONFIG) $(call quoted,WEIGHTS)
 
 # What both commands of many runs take.
-many = $(call option,epochs,$(EPOCHS)) $(call option,seeds,$(RUNS)) $(if $(QUICK),--quick)
+many = $(call option,epochs,EPOCHS) $(call option,seeds,RUNS) $(if $(QUICK),--quick)
 
-EXHIBIT ?= all
-paper: $(VENV)/installed
-	$(RUN) golden paper $(EXHIBIT) $(many) $(if $(METHOD),--method "$(METHOD)")
+paper: environment
+	$(RUN) golden paper $(many) $(call option,method,METHOD) -- $(call quoted,EXHIBIT)
 
-sweep: $(VENV)/installed
-	$(RUN) golden sweep $(STUDY) $(many)
+sweep: environment
+	$(RUN) golden sweep $(many) -- $(if $(value STUDY),$(call quoted,STUDY))
 
-bench: CONFIG := $(if $(filter file default,$(origin CONFIG)),mnist,$(CONFIG))
-bench: $(VENV)/installed
-	$(RUN) sim utilisation $(CONFIG)
+bench: CONFIG := $(if $(filter file default,$(origin CONFIG)),mnist,$(value CONFIG))
+bench: environment
+	$(RUN) sim utilisation -- $(call quoted,CONFIG)
 
-bench-sim: $(VENV)/installed
-	$(RUN) sim bench $(CONFIG)
+bench-sim: environment
+	$(RUN) sim bench -- $(call quoted,CONFIG)
 
-bench-golden: $(VENV)/installed
+bench-golden: environment
 	$(RUN) golden bench
 
-estimate: $(VENV)/installed
-	$(RUN) hw estimate $(CONFIG) --board $(BOARD)
+estimate: environment
+	$(RUN) hw estimate $(call option,board,BOARD) -- $(call quoted,CONFIG)
 
-verilog: $(VENV)/installed
+verilog: environment
 	mkdir -p build
-	$(RUN) hw verilog $(CONFIG) -o build/$(notdir $(basename $(CONFIG))).v
+	$(RUN) hw verilog --out="build/$$(basename -- $(call quoted,CONFIG) .toml).v" \
+	    -- $(call quoted,CONFIG)
 
-bitstream: $(VENV)/installed
-	$(RUN) boards build $(BOARD) --config $(CONFIG) --size $(SIZE) --freq $(FREQ) --seeds $(SEEDS)
+# What both targets for a board take.
+board = $(call option,config,CONFIG) $(call option,size,SIZE) $(call option,freq,FREQ) \
+    --seeds $(SEEDS) -- $(call quoted,BOARD)
 
-program: $(VENV)/installed
-	$(RUN) boards program $(BOARD) --config $(CONFIG) --size $(SIZE) --freq $(FREQ) --seeds $(SEEDS)
+bitstream: environment
+	$(RUN) boards build $(board)
 
-lint: $(VENV)/installed
-	$(BIN)/ruff check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+program: environment
+	$(RUN) boards program $(board)
+
+lint: environment
+	$(RUN) ruff check .
+	$(RUN) pyright --pythonpath $(call quoted,VENV)/bin/python
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(RUN) pytest -n 2
 
 clean:
 	rm -rf build

@@ -34,13 +34,16 @@ examples:
   python -m sim digits                      all of the description's epochs, a minute or two
   python -m sim digits --samples 500        a quick look
   python -m sim mnist --samples 2000 --test 200
+  python -m sim digits --weights w.npz      goes on from what was learned elsewhere
   python -m sim my.toml --samples 3 --waves a few samples, every signal in waves.vcd
 
 what is left in build/sim/NAME:
-  weights.npz   W0, W1, ...: integers (N, M + 1), read out of the hardware after training
+  weights.npz   W0, W1, ...: integers (N, M + 1), read out of the hardware after training, for
+                --weights here and in python -m golden test|train|export
   result.json   samples, mismatches, test accuracy per layer, clocks, counters, utilisation
   report.html   the same to look at, with curves and pictures; a single file
   waves.vcd     with --waves
+A run that does not come to its end leaves an earlier run's files as they are, and aborted.log.
 
 other commands:
   python -m sim bench --help                how fast the simulation runs
@@ -79,6 +82,9 @@ def _run_parser() -> argparse.ArgumentParser:
         default=1000,
         metavar="N",
         help="compare all weights after every N training samples (default: %(default)s)",
+    )
+    run.add_argument(
+        "--weights", type=Path, metavar="FILE", help="start from the weights in this file"
     )
     run.add_argument(
         "--waves", action="store_true", help="write every signal to waves.vcd; slow and large"
@@ -127,6 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
         samples=arguments.samples,
         test=arguments.test,
         every=arguments.every,
+        start=arguments.weights,
         waves=arguments.waves,
     )
     samples = sum(map(len, outcome.training))

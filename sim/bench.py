@@ -9,7 +9,7 @@ import gc
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection
 from typing import Any
 
 import cocotb
@@ -17,10 +17,10 @@ import numpy as np
 from cocotb.triggers import Timer
 from cocotb.utils import get_sim_time
 
-__all__ = ["ADDRESS", "Reply", "Request", "serve"]
+__all__ = ["CHANNEL", "Reply", "Request", "serve"]
 
-#: Environment variable with the address of the socket at which requests are waiting.
-ADDRESS = "LEL_SIM_ADDRESS"
+#: Environment variable with the file descriptor of the connection on which requests come.
+CHANNEL = "LEL_SIM_CHANNEL"
 #: Characters of words after which they are sent on.
 CHUNK = 1 << 18
 #: Nanoseconds of a clock of the harness.
@@ -198,7 +198,7 @@ async def serve(dut):
     """Serve requests until there are no more."""
     # All that this process keeps is kept on purpose; looking for garbage takes time.
     gc.disable()
-    with Client(os.environ[ADDRESS]) as connection:
+    with Connection(int(os.environ[CHANNEL])) as connection:
         bench = _Bench(dut, connection)
         while (request := connection.recv()) is not None:
             await bench.answer(request)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from golden.training import start_from
+from golden.weights import Weights
 from hw.ports import Command
 
 from .rtl import Rtl, Samples, training_packets
@@ -156,6 +158,11 @@ class Pair:
     def infer(self, x: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
         """Infer samples (n, M); yield as `run`."""
         return self.run([Command.INFER] * len(x), labels, x)
+
+    def load(self, weights: Weights):
+        """Replace the weights on both sides, in hardware through LOAD."""
+        start_from(self.golden, weights)
+        self.rtl.load(weights.W)
 
     def weights(self) -> list[np.ndarray]:
         """Read the weights out of the hardware, (N, M + 1) of each layer, and compare them."""

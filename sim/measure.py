@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ __all__ = ["Speed", "Use", "speed", "use"]
 
 #: How often each figure is taken.
 ROUNDS = 3
-BARE = Path(__file__).with_name("bare.cpp")
+BARE = files("sim") / "bare.cpp"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _bare_program(spec: NetworkSpec) -> Path:
         f"constexpr size_t WORD_BYTES = {packet_words(spec.inputs, [], [], 0).shape[1]};\n"
         f"static void set_registers(Vtop& top) {{ {registers} }}\n"
     )
-    return verilator.build_bare(harness, main=BARE, header=header)
+    return verilator.build_bare(harness, main=BARE.read_text("utf-8"), header=header)
 
 
 def _bare_rate(program: Path, words: Path) -> float:

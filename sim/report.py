@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from golden.exhibit import COLOURS, drawing
 from hw.ports import COUNTERS
 
-if TYPE_CHECKING:
-    from .run import Outcome
+from .outcome import Outcome
 
 __all__ = ["render"]
 
@@ -106,7 +105,7 @@ def _svg(figure: Figure) -> str:
     return svg[svg.index("<svg") :]
 
 
-def _accuracy(outcome: "Outcome") -> str:
+def _accuracy(outcome: Outcome) -> str:
     """Draw accuracy over training samples: running, and on the test set after each epoch."""
     correct = np.concatenate(outcome.training)
     size = math.ceil(len(correct) / POINTS)
@@ -206,7 +205,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def _network(outcome: "Outcome", accuracy: Sequence[float | None]) -> str:
+def _network(outcome: Outcome, accuracy: Sequence[float | None]) -> str:
     """Draw the chain of layers, each with its prediction."""
     spec = outcome.spec
     boxes = [f'<div class="end">{spec.layers[0].inputs}<small>pixels</small></div>']
@@ -220,7 +219,7 @@ def _network(outcome: "Outcome", accuracy: Sequence[float | None]) -> str:
     return f'<div class="chain">{"".join(boxes)}</div>'
 
 
-def render(outcome: "Outcome", result: Mapping[str, Any]) -> str:
+def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
     """Write the page of a run.
 
     Parameters
@@ -286,6 +285,8 @@ def render(outcome: "Outcome", result: Mapping[str, Any]) -> str:
                 ("data", spec.data),
                 ("seed", str(spec.seed)),
                 ("epochs", spec.epochs),
+                ("started from", outcome.start or "initial weights"),
+                ("classes", ", ".join(outcome.labels) or str(spec.classes)),
                 ("lr grows after epochs", spec.lr_step),
                 *result["versions"].items(),
             ],

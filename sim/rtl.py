@@ -3,8 +3,9 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Client, Listener
+from contextlib import contextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hw.network import Network
 from hw.ports import COUNTERS, Command, Rule
 
 from . import verilator
-from .bench import ADDRESS, Reply, Request
+from .bench import Reply, Request
 from .harness import CLOCK_VERILOG, FAST_CLOCK_VERILOG, Harness, burst
 
 __all__ = ["Rtl", "Samples", "decode", "packet_words", "training_packets"]
@@ -126,9 +127,7 @@ class Rtl:
         self.clocks = 0
         self._harness = Harness(network, self.plans)
         clock = CLOCK_VERILOG if waves else FAST_CLOCK_VERILOG
-        self._model = verilator.build(
-            self._harness, name="lel", verilog_sources=clock, waves=waves
-        )
+        self._model = verilator.build(self._harness, name="lel", verilog_sources=clock, waves=waves)
         self._timeout = TIMEOUT * sum(
             plan.groups * plan.group_clocks + plan.layer.weights for plan in self.plans
         )
@@ -136,30 +135,27 @@ class Rtl:
         self._failure: Exception | None = None
 
     def __enter__(self) -> "Rtl":
-        with Listener(family="AF_UNIX") as listener:
-            self._thread = threading.Thread(target=self._simulate, args=(listener.address,))
-            self._thread.start()
-            self._connection = listener.accept()
+        self._connection, theirs = Pipe()
+        self._thread = threading.Thread(target=self._simulate, args=(theirs,))
+        self._thread.start()
         return self
 
     def __exit__(self, kind, *_):
         if kind is None:
             for _reply in self._pending:
                 pass
-            self._connection.send(None)
+            with self._alive():
+                self._connection.send(None)
         self._connection.close()
         self._thread.join()
         if kind is None and self._failure:
             raise self._failure
 
-    def _simulate(self, address: str):
+    def _simulate(self, channel: Connection):
         try:
-            self._model.run("sim.bench", folder=self.folder, env={ADDRESS: address})
+            self._model.run("sim.bench", folder=self.folder, channel=channel)
         except Exception as error:
             self._failure = error
-        # If the simulation has not come so far as to connect, someone still waits for it.
-        with suppress(OSError):
-            Client(address).close()
 
     @contextmanager
     def _alive(self):

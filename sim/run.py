@@ -2,139 +2,51 @@
 """Trains a network in Verilator beside the golden model, and leaves the evidence in a folder."""
 
 import json
-import platform
-import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from golden.data import Data
+from golden.files import check_place, write_text
 from golden.model import IntegerNetwork
 from golden.order import order
 from golden.spec import NetworkSpec
+from golden.weights import Weights, save, size_of
+from golden.weights import load as load_weights
 
 from . import report
-from .check import Mismatch, MismatchError, Pair
+from .check import MismatchError, Pair
+from .outcome import Outcome
 from .rtl import Rtl
+from .verilator import LOG, WAVES, SimulationError
 
 __all__ = ["Outcome", "simulate"]
 
-#: Files of a run; the last one is written when all else is there.
-WEIGHTS, REPORT, RESULT = "weights.npz", "report.html", "result.json"
+#: Files of a run, besides those of the simulation.
+WEIGHTS, RESULT, REPORT = "weights.npz", "result.json", "report.html"
+#: The log of a simulation that has not come to its end.
+ABORTED = "aborted.log"
+#: Bytes that are needed beside the weights.
+ROOM = 4 << 20
 #: Training samples over which the progress bar's accuracy runs.
 WINDOW = 500
-
-
-@dataclass
-class Outcome:
-    """What a run has shown.
-
-    Parameters
-    ----------
-    spec
-        The description.
-    training, test
-        Whether the hardware predicted the label of each sample, in pieces (samples, layers).
-    epochs
-        After each epoch: the training samples so far and, per layer, the accuracy on the whole
-        test set, of the golden model, whose weights have been compared with the hardware's.
-    counters
-        The performance counters of each layer, over training only.
-    weights
-        The weights of each layer (N, M + 1), as read from the hardware after training.
-    mismatch
-        The first difference to the golden model.
-    compared
-        Values that have been compared.
-    clocks, seconds
-        Clocks simulated in the whole run, and the time that it took.
-    """
-
-    spec: NetworkSpec
-    training: list[np.ndarray] = field(default_factory=list)
-    test: list[np.ndarray] = field(default_factory=list)
-    epochs: list[tuple[int, list[float]]] = field(default_factory=list)
-    counters: list[dict[str, int]] = field(default_factory=list)
-    weights: list[np.ndarray] = field(default_factory=list)
-    mismatch: Mismatch | None = None
-    compared: int = 0
-    clocks: int = 0
-    seconds: float = 0.0
-
-    @property
-    def utilisation(self) -> list[float]:
-        """Useful products of each layer over what its multipliers could have made."""
-        return [
-            counters["macs"] / (2 * layer.lanes * max(counters["cycles"], 1))
-            for layer, counters in zip(self.spec.layers, self.counters, strict=False)
-        ]
-
-    @property
-    def test_accuracy(self) -> list[float] | None:
-        """Accuracy of each layer on the test samples, from the hardware's predictions."""
-        return np.concatenate(self.test).mean(axis=0).tolist() if self.test else None
-
-    def count(self, before: list[dict[str, int]], after: list[dict[str, int]]):
-        """Add what the counters have counted in between."""
-        totals = self.counters or [dict.fromkeys(counters, 0) for counters in after]
-        self.counters = [
-            {name: total[name] + late[name] - early[name] for name in total}
-            for total, early, late in zip(totals, before, after, strict=True)
-        ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Collect what `result.json` holds."""
-        return {
-            "name": self.spec.name,
-            "config": str(self.spec.path),
-            "seed": self.spec.seed,
-            "layers": [
-                {key: value for key, value in asdict(layer).items() if key != "seeds"}
-                for layer in self.spec.layers
-            ],
-            "samples": sum(map(len, self.training)),
-            "mismatches": self.mismatch.count if self.mismatch else 0,
-            "first_mismatch": asdict(self.mismatch) if self.mismatch else None,
-            "values_compared": self.compared,
-            "test_samples": sum(map(len, self.test)),
-            "test_accuracy": self.test_accuracy,
-            "epochs": [
-                {"samples": samples, "test_accuracy": accuracy}
-                for samples, accuracy in self.epochs
-            ],
-            "cycles": max((counters["cycles"] for counters in self.counters), default=0),
-            "counters": self.counters,
-            "utilisation": self.utilisation,
-            "clocks_simulated": self.clocks,
-            "seconds": round(self.seconds, 3),
-            "versions": versions(),
-        }
-
-
-def versions() -> dict[str, str]:
-    """Name the tools that a result depends on."""
-    packages = ("amaranth", "verilator", "cocotb", "torch", "numpy")
-    compiler = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=True)
-    return {
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-        "c++": compiler.stdout.splitlines()[0],
-    }
 
 
 class _Progress:
     """A progress bar with the running accuracy of each layer."""
 
     def __init__(self, title: str, total: int, quiet: bool):
-        self.bar = tqdm(total=total, desc=title, unit=" samples", disable=quiet, smoothing=0.05)
+        # Without a terminal there is no bar either.
+        self.bar = tqdm(
+            total=total, desc=title, unit=" samples", disable=quiet or None, smoothing=0.05
+        )
         self.recent: deque[np.ndarray] = deque(maxlen=WINDOW)
 
     def __enter__(self):
@@ -169,6 +81,7 @@ def simulate(
     test: int | None = None,
     every: int = 1000,
     waves: bool = False,
+    start: Path | None = None,
     golden: IntegerNetwork | None = None,
     quiet: bool = False,
 ) -> Outcome:
@@ -179,8 +92,10 @@ def simulate(
     spec, data
         The description, and the samples to train and test on, in the contract's order.
     out
-        Folder for `weights.npz`, `report.html`, the logs, and, when all else is there,
-        `result.json`. Those of an earlier run are removed first.
+        Folder for the files of the run: `weights.npz`, `result.json`, `report.html`, the
+        `simulation.log`. Each takes the place of an earlier run's when it is whole. A run that
+        does not come to its end changes none of them and leaves `aborted.log`, which the next that
+        does removes.
     samples
         Stop after as many training samples; by default after all epochs of the description.
     test
@@ -189,6 +104,8 @@ def simulate(
         Compare all weights after as many training samples, besides at the end of each epoch.
     waves
         Write `waves.vcd`.
+    start
+        A weight file to start from, in hardware through LOAD; by default weights are initialised.
     golden
         The golden model to compare with; by default that of `spec`.
     quiet
@@ -199,27 +116,58 @@ def simulate(
     SimulationError
         If the network cannot be compiled or simulated to the end. There is no result then. A
         mismatch is a result: `Outcome.mismatch`.
+    WeightsError
+        If `start` cannot be used.
+    InputError, OSError
+        If `out` cannot be written.
     """
+    given = None if start is None else load_weights(start, spec)
+    out.mkdir(parents=True, exist_ok=True)
+    check_place(out / WEIGHTS, size_of(spec) + ROOM)
+    for name in (RESULT, REPORT, LOG, WAVES):
+        check_place(out / name)
     # The simulator has the other core; more threads than one only get in its way.
     torch.set_num_threads(1)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (RESULT, REPORT, WEIGHTS):
-        (out / name).unlink(missing_ok=True)
+    outcome = Outcome(spec, labels=tuple(map(str, getattr(data, "labels", ()))))
+    outcome.start = None if start is None else str(start)
     begin = time.monotonic()
-    outcome = Outcome(spec)
-    with Rtl(spec, folder=out, waves=waves) as rtl:
-        pair = Pair(rtl, golden or IntegerNetwork(spec))
-        try:
-            _train(pair, data, outcome, samples=samples, every=every, quiet=quiet)
-            _test(pair, data, outcome, samples=test, quiet=quiet)
-        except MismatchError as error:
-            outcome.mismatch = error.mismatch
-            outcome.weights = rtl.read()
-        outcome.compared = pair.compared
-        outcome.clocks = rtl.clocks
-    outcome.seconds = time.monotonic() - begin
-    write(outcome, out)
+    with _folder(out) as folder:
+        with Rtl(spec, folder=folder, waves=waves) as rtl:
+            pair = Pair(rtl, golden or IntegerNetwork(spec))
+            try:
+                if given:
+                    pair.load(given)
+                _train(pair, data, outcome, samples=samples, every=every, quiet=quiet)
+                _test(pair, data, outcome, samples=test, quiet=quiet)
+            except MismatchError as error:
+                outcome.mismatch = error.mismatch
+                outcome.weights = rtl.read()
+            outcome.compared = pair.compared
+            outcome.clocks = rtl.clocks
+        outcome.seconds = time.monotonic() - begin
+        write(outcome, out)
     return outcome
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[Path]:
+    """Make a folder in `out` for one simulation, and put what it leaves into `out` at its end."""
+    with tempfile.TemporaryDirectory(dir=out, prefix=".run-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except BaseException as error:
+            if (folder / LOG).exists():
+                (folder / LOG).replace(out / ABORTED)
+            if isinstance(error, SimulationError):
+                # The message names the log, which has been moved.
+                text = str(error).replace(str(folder / LOG), str(out / ABORTED))
+                raise SimulationError(text) from error
+            raise
+        for name in (LOG, WAVES):
+            if (folder / name).exists():
+                (folder / name).replace(out / name)
+        (out / ABORTED).unlink(missing_ok=True)
 
 
 def _train(
@@ -227,7 +175,7 @@ def _train(
 ):
     """Train, and compare the weights before, now and then, and after."""
     spec, rtl = outcome.spec, pair.rtl
-    train_x, train_y, test_x, test_y = data
+    train_x, train_y, test_x, test_y = data[:4]
     limit = spec.epochs * len(train_x)
     total = limit if samples is None else min(samples, limit)
     outcome.weights = pair.weights()
@@ -260,11 +208,13 @@ def _test(pair: Pair, data: Data, outcome: Outcome, *, samples: int | None, quie
 
 
 def write(outcome: Outcome, out: Path):
-    """Write the files of a run, `result.json` last and at once."""
-    arrays: dict[str, Any] = {f"W{i}": weights for i, weights in enumerate(outcome.weights)}
-    np.savez_compressed(out / WEIGHTS, **arrays)
+    """Write the files of a run, the report last: it can be made again from the others."""
+    accuracies = [[round(100 * share, 2) for share in shares] for _, shares in outcome.epochs]
+    progress = {"accuracies": accuracies, "samples": sum(map(len, outcome.training))}
+    learned = Weights(W=tuple(outcome.weights), labels=outcome.labels, progress=progress)
+    save(out / WEIGHTS, outcome.spec, learned)
     result = outcome.as_dict()
-    (out / REPORT).write_text(report.render(outcome, result))
-    unfinished = out / f"{RESULT}.unfinished"
-    unfinished.write_text(json.dumps(result, indent=2) + "\n")
-    unfinished.replace(out / RESULT)
+    # Better no report than that of an earlier run beside this run's result.
+    (out / REPORT).unlink(missing_ok=True)
+    write_text(out / RESULT, json.dumps(result, indent=2) + "\n")
+    write_text(out / REPORT, report.render(outcome, result))

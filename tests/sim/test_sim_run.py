@@ -6,8 +6,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
+from golden.errors import InputError
 from golden.model import IntegerNetwork
+from golden.weights import WeightsError, load
 from hw.ports import COUNTERS
 from sim import run
 from sim.check import Mismatch, Pair
@@ -37,11 +40,10 @@ def test_success(spec, tmp_path):
         for step in golden.infer(data(spec).test_x)
     ]
 
-    with np.load(tmp_path / "weights.npz") as weights:
-        assert sorted(weights) == ["W0", "W1"]
-        for k, layer in enumerate(golden.layers):
-            assert np.issubdtype(weights[f"W{k}"].dtype, np.integer)
-            assert np.array_equal(weights[f"W{k}"], layer.W.numpy())
+    learned = load(tmp_path / "weights.npz", spec)
+    for W, layer in zip(learned.W, golden.layers, strict=True):
+        assert np.array_equal(W, layer.W.numpy())
+    assert learned.progress["samples"] == 20
     result = result_of(tmp_path)
     assert result["samples"] == 20
     assert result["mismatches"] == 0
@@ -129,8 +131,11 @@ def test_wrong_value(spec, tmp_path, sample, layer, quantity, index):
         assert [weights[name].shape for name in ("W0", "W1")] == [(7, 7), (5, 8)]
 
 
-def test_death_leaves_no_result(spec, tmp_path, monkeypatch):
-    for name in ("result.json", "report.html", "weights.npz"):
+FILES = ("result.json", "report.html", "weights.npz", "simulation.log")
+
+
+def test_death_changes_nothing(spec, tmp_path, monkeypatch):
+    for name in FILES:
         (tmp_path / name).write_text("of an earlier run")
     compare = Pair.weights
 
@@ -140,9 +145,79 @@ def test_death_leaves_no_result(spec, tmp_path, monkeypatch):
         return compare(pair)
 
     monkeypatch.setattr(Pair, "weights", die)
-    with pytest.raises(SimulationError):
+    with pytest.raises(SimulationError) as caught:
         simulate(spec, data(spec), out=tmp_path, quiet=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.xml", "simulation.log"]
+    assert f"({tmp_path / 'aborted.log'})" in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "aborted.log"])
+    for name in FILES:
+        assert (tmp_path / name).read_text() == "of an earlier run"
+
+    # A run that comes to its end puts all that right.
+    monkeypatch.undo()
+    simulate(spec, data(spec), out=tmp_path, samples=1, test=0, quiet=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    assert result_of(tmp_path)["samples"] == 1
+
+
+def test_report_that_fails_loses_nothing(spec, tmp_path, monkeypatch):
+    (tmp_path / "report.html").write_text("of an earlier run")
+
+    def fail(*_):
+        raise OSError("no font")
+
+    monkeypatch.setattr(run.report, "render", fail)
+    with pytest.raises(OSError, match="no font"):
+        simulate(spec, data(spec), out=tmp_path, samples=1, test=0, quiet=True)
+    assert result_of(tmp_path)["samples"] == 1
+    assert load(tmp_path / "weights.npz", spec).progress["samples"] == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_tools_that_do_not_say_which_they_are(spec, tmp_path, monkeypatch):
+    simulate(spec, data(spec), out=tmp_path, samples=1, test=0, quiet=True)
+    # What has been compiled needs no compiler.
+    monkeypatch.setenv("PATH", str(tmp_path))
+    simulate(spec, data(spec), out=tmp_path, samples=1, test=0, quiet=True)
+    assert result_of(tmp_path)["versions"]["c++"] == "unknown"
+
+
+@pytest.mark.parametrize("name", ["", "weights.npz", "result.json", "report.html"])
+def test_place_is_checked_first(spec, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(run, "Rtl", None)
+    out = tmp_path / "out"
+    if name:
+        (out / name).mkdir(parents=True)
+    else:
+        out.write_text("a file")
+    with pytest.raises((InputError, OSError), match=str(out / name)):
+        simulate(spec, data(spec), out=out, quiet=True)
+
+
+def test_start_from_weights(spec, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    simulate(spec, data(spec), out=first, samples=10, test=0, quiet=True)
+    learned = load(first / "weights.npz", spec)
+    outcome = simulate(
+        spec, data(spec), out=second, samples=7, test=2, start=first / "weights.npz", quiet=True
+    )
+    assert outcome.mismatch is None
+    assert result_of(second)["start"] == str(first / "weights.npz")
+
+    golden = IntegerNetwork(spec)
+    for layer, W in zip(golden.layers, learned.W, strict=True):
+        layer.W.copy_(torch.from_numpy(W))
+    for k in run.order(spec.seed, 0, 10)[:7]:
+        golden.train(data(spec).train_x[k : k + 1], data(spec).train_y[k : k + 1], epoch=0)
+    for layer, W in zip(golden.layers, load(second / "weights.npz", spec).W, strict=True):
+        assert np.array_equal(W, layer.W.numpy())
+    assert not np.array_equal(learned.W[0], load(second / "weights.npz", spec).W[0])
+
+
+def test_weights_of_another_network(spec, tmp_path):
+    simulate(spec, data(spec), out=tmp_path, samples=1, test=0, quiet=True)
+    other = tiny(seed=2)
+    with pytest.raises(WeightsError, match=r"is of another network: seed: '?1"):
+        simulate(other, data(other), out=tmp_path, start=tmp_path / "weights.npz", quiet=True)
 
 
 def test_waves(spec, tmp_path):
