@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from golden.cli import carry_out
-from golden.commands import bench, export, paper, sweep, test, train
+from golden.commands import baseline, bench, data, export, paper, sweep, test, train
 
 EPILOG = """\
 examples:
@@ -23,7 +23,7 @@ names, else from the user's cache folder, into which it is fetched
 exit status: 0 done, 1 what was tried has failed, 2 bad arguments or missing data
 """
 #: In the order in which the help lists them.
-COMMANDS = (train, test, export, bench, sweep, paper)
+COMMANDS = (data, train, test, export, baseline, bench, sweep, paper)
 
 
 def _parser() -> argparse.ArgumentParser:

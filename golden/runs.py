@@ -59,7 +59,7 @@ class Run(ABC):
     """
 
     name: str
-    data: str
+    data: spec.DataSpec | str
     held_out: bool = False
     seed: int
     batch: int
@@ -74,6 +74,7 @@ class Run(ABC):
         """What decides the result, for JSON."""
         values = {"kind": type(self).__name__, **asdict(self)}
         del values["name"]
+        values["data"] = data.identity(self.data)
         return values
 
     @property
@@ -112,7 +113,8 @@ class Integer(Run):
     def settings(self) -> dict[str, Any]:
         """What decides the result: not where the description lies, nor how hardware is laid out."""
         settings = super().settings
-        del settings["network"]["path"], settings["network"]["name"]
+        for key in ("path", "name", "data"):
+            del settings["network"][key]
         for layer in settings["network"]["layers"]:
             del layer["lanes"]
         return settings
@@ -168,6 +170,8 @@ def perform(runs: Sequence[Run], folder: Path, *, jobs: int = 1) -> list[Outcome
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = {run.digest: run for run in runs if not _outcome_file(run, folder).is_file()}
+    for run in missing.values():
+        _samples(run)
     total = sum(run.epochs for run in missing.values())
     form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
     with tqdm(total=total, bar_format=form, disable=None, leave=False) as progress:
@@ -232,12 +236,19 @@ def _end_with_parent():
         os._exit(1)
 
 
-def _perform(run: Run, folder: Path, report: Report):
-    """Make a run from its checkpoint on, if there is one, and write its outcome."""
-    checkpoint, model = folder / f"{run.digest}.pt", run.model()
+def _samples(run: Run) -> data.Data:
+    """Load what a run trains and tests on, and check that there is a batch."""
     samples = data.load(run.data)
     if run.held_out:
         samples = data.held_out(samples)
+    samples.check_batch(run.batch, run.name)
+    return samples
+
+
+def _perform(run: Run, folder: Path, report: Report):
+    """Make a run from its checkpoint on, if there is one, and write its outcome."""
+    checkpoint, model = folder / f"{run.digest}.pt", run.model()
+    samples = _samples(run)
     curve, seconds = [], 0.0
     if checkpoint.is_file():
         saved = torch.load(checkpoint, weights_only=True)
