@@ -117,20 +117,24 @@ def show(exhibit: "Exhibit", folder: Path):
 
 
 def data_of(network: NetworkSpec) -> "Data":
-    """Load the data set that a description names.
+    """Load the data set that a description names; what to know of it goes to the standard error.
 
     Raises
     ------
     UsageError
         If it names none.
     DataError
-        If it is missing or damaged.
+        If it is missing or damaged, or smaller than a batch.
     """
     from golden.data import load
 
     if network.data is None:
         raise UsageError(f"{network.path}: data: nothing to train on; name a data set")
-    return load(network.data)
+    data = load(network.data)
+    for warning in data.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    data.check_batch(network.batch, network.path)
+    return data
 
 
 def carry_out(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:

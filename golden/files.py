@@ -8,14 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from golden.errors import InputError
+from golden.errors import InputError, shown
 
-__all__ = ["check_place", "replacing", "shown", "write_text"]
-
-
-def shown(path: Path) -> str:
-    """Give a path as a message has it: in one line, without control characters."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
+__all__ = ["check_place", "replacing", "write_text"]
 
 
 def check_place(path: Path, size: int = 0):

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from golden.errors import RunError
-from golden.files import replacing, shown
+from golden.errors import RunError, shown
+from golden.files import replacing
 
 __all__ = ["Checkpoints", "read_outcome", "write_outcome"]
 

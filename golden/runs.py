@@ -62,7 +62,7 @@ class Run(ABC):
     """
 
     name: str
-    data: str
+    data: spec.DataSpec | str
     held_out: bool = False
     seed: int
     batch: int
@@ -77,6 +77,7 @@ class Run(ABC):
         """What decides the result, for JSON."""
         values = {"kind": type(self).__name__, "computes": COMPUTES, **asdict(self)}
         del values["name"]
+        values["data"] = data.identity(self.data)
         return values
 
     @property
@@ -115,7 +116,8 @@ class Integer(Run):
     def settings(self) -> dict[str, Any]:
         """What decides the result: not where the description lies, nor how hardware is laid out."""
         settings = super().settings
-        del settings["network"]["path"], settings["network"]["name"]
+        for key in ("path", "name", "data"):
+            del settings["network"][key]
         for layer in settings["network"]["layers"]:
             del layer["lanes"]
         return settings
@@ -174,6 +176,8 @@ def perform(runs: Sequence[Run], folder: Path, *, jobs: int = 1) -> list[Outcome
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = {run.digest: _outcome(run, folder) for run in runs}
     missing = {run.digest: run for run in runs if not outcomes[run.digest]}
+    for run in missing.values():
+        _samples(run)
     total = sum(run.epochs for run in missing.values())
     form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
     with tqdm(total=total, bar_format=form, disable=None, leave=False) as progress:
@@ -242,12 +246,19 @@ def _end_with_parent():
         os._exit(1)
 
 
-def _perform(run: Run, folder: Path, report: Report):
-    """Make a run from its last checkpoint on, if there is one, and write its outcome."""
-    model: Model = run.model()
+def _samples(run: Run) -> data.Data:
+    """Load what a run trains and tests on, and check that there is a batch."""
     samples = data.load(run.data)
     if run.held_out:
         samples = data.held_out(samples)
+    samples.check_batch(run.batch, run.name)
+    return samples
+
+
+def _perform(run: Run, folder: Path, report: Report):
+    """Make a run from its last checkpoint on, if there is one, and write its outcome."""
+    model: Model = run.model()
+    samples = _samples(run)
     curve, seconds = [], 0.0
     checkpoints = Checkpoints(folder, run.digest)
 

@@ -14,6 +14,7 @@ from golden.errors import InputError, quoted, shown
 
 __all__ = [
     "CONFIGS",
+    "DataSpec",
     "LayerSpec",
     "NetworkSpec",
     "SpecError",
@@ -28,8 +29,21 @@ __all__ = [
 #: Where descriptions live that are named without a path.
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-#: Inputs of a sample in each data set.
-DATA_INPUTS = {"digits": 64, "mnist": 784}
+#: Inputs and classes of the data sets that have names of the project's.
+DATA_SIZES = {
+    "digits": (64, 10),
+    "mnist": (784, 10),
+    "wine": (13, 3),
+    "breast-cancer": (30, 2),
+    "cifar10": (3072, 10),
+}
+#: Of them, those that have no test set.
+WHOLE = ("wine", "breast-cancer")
+#: Files that may be given as data.
+DATA_FILES = (".csv", ".npz")
+#: Range of the share of samples to test on.
+TEST_SHARES = 0.01, 0.9
+SCALES = ("feature", "global")
 RULES = ("sym", "scfb", "random", "frozen", "tlc")
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: Most bytes of a file of TOML; one that holds more is no description.
@@ -68,7 +82,8 @@ FORMATS = {
     "lrv": (0, 24),
 }
 NETWORK_KEYS = (
-    "name", "data", "inputs", "classes", "seed", "batch", "epochs", "lr_step", "layer",
+    "name", "data", "label", "test", "scale", "inputs", "classes", "seed", "batch", "epochs",
+    "lr_step", "layer",
 )  # fmt: skip
 LAYER_KEYS = ("neurons", "rule", "sr", *FORMATS)
 
@@ -197,11 +212,39 @@ class LayerSpec:
 
 
 @dataclass(frozen=True)
+class DataSpec:
+    """What to train and to test on, as a description says it.
+
+    Parameters
+    ----------
+    source
+        The name of a data set, or a path, as written.
+    path
+        The path, where it is one, from where the program was started.
+    label
+        The column of the labels, in a .csv (by default the last one).
+    test
+        Share of the samples to test on, where there is no test set (by default 0.2).
+    scale
+        Whether each "feature" is scaled by its own range (the default), or by a "global" one.
+    """
+
+    source: str
+    path: str | None = None
+    label: str | None = None
+    test: float | None = None
+    scale: str | None = None
+
+    def __str__(self) -> str:
+        return self.source
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """A whole network, bottom layer first, and how to train it."""
 
     name: str
-    data: str | None
+    data: DataSpec | None
     classes: int
     seed: int
     batch: int
@@ -243,6 +286,12 @@ class Table:
             raise self.error(key, f"must be a whole number, not {quoted(value)}")
         if not low <= value <= high:
             raise self.error(key, f"must be from {low} to {high}, not {quoted(value)}")
+        return value
+
+    def text(self, key: str) -> str | None:
+        value = self.table.get(key)
+        if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+            raise self.error(key, f"must be a text, not {quoted(value)}")
         return value
 
     def flag(self, key: str) -> bool:
@@ -320,8 +369,10 @@ def read(path: str | Path) -> dict[str, Any]:
         raise SpecError(f"{name}: is not TOML that can be read: {shown(error)}") from None
 
 
-def parse(table: dict, path: str) -> NetworkSpec:
+def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
     """Build the description from a parsed TOML table; `path` names it in messages.
+
+    Paths in it begin at `folder`, by default where `path` lies.
 
     Raises
     ------
@@ -329,12 +380,8 @@ def parse(table: dict, path: str) -> NetworkSpec:
         If anything is unknown, missing, of the wrong type or out of range.
     """
     top = Table(table, path, "", NETWORK_KEYS)
-    source = top.choice("data", tuple(DATA_INPUTS), None)
-    if source is None and "inputs" not in table:
-        raise top.error("data", f"is missing; give one of {', '.join(DATA_INPUTS)}, or inputs")
-    inputs = top.integer("inputs", 1, 65535, DATA_INPUTS.get(source or ""))
-    if source is not None and inputs != DATA_INPUTS[source]:
-        raise top.error("inputs", f"must be {DATA_INPUTS[source]} for {source}, not {inputs}")
+    data = _data(top, Path(path).parent if folder is None else folder)
+    inputs, classes = _sizes(top, data)
     name = table.get("name", Path(path).stem)
     # It names folders, files and a Verilog module.
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -343,9 +390,6 @@ def parse(table: dict, path: str) -> NetworkSpec:
             "must be at most 64 letters, digits, '-', '_' and '.', beginning with a letter or "
             f"digit, not {quoted(name)}",
         )
-    classes = top.integer("classes", 2, 1024)
-    if source is not None and classes != 10:
-        raise top.error("classes", f"must be 10 for {source}, not {classes}")
     seed = top.integer("seed", 0, 2**53, 1)
     tables = table.get("layer")
     if not isinstance(tables, list) or not tables:
@@ -378,7 +422,7 @@ def parse(table: dict, path: str) -> NetworkSpec:
             )
     network = NetworkSpec(
         name=name,
-        data=source,
+        data=data,
         classes=classes,
         seed=seed,
         batch=batch,
@@ -394,6 +438,70 @@ def parse(table: dict, path: str) -> NetworkSpec:
             "lr_step", f"lr would grow to {last}, over {limit}; raise lr_step or lower epochs"
         )
     return network
+
+
+def _data(top: Table, folder: Path) -> DataSpec | None:
+    """Read what to train on."""
+    source = top.text("data")
+    label, test, scale = top.text("label"), top.table.get("test"), top.choice("scale", SCALES, None)
+    if source is None:
+        for key in ("label", "test", "scale"):
+            if key in top.table:
+                raise top.error(key, "is for data, which is missing; name a data set, or remove it")
+        return None
+    known = f"give one of {', '.join(DATA_SIZES)}, or a path"
+    is_path = source.lower().endswith(DATA_FILES) or "/" in source or os.sep in source
+    if not is_path and not NAME.fullmatch(source):
+        raise top.error("data", f"must be the name of a data set, or a path, not {quoted(source)}; "
+                        f"{known}")  # fmt: skip
+    if test is not None:
+        if isinstance(test, bool) or not isinstance(test, int | float):
+            raise top.error("test", f"must be a number, not {quoted(test)}")
+        if not TEST_SHARES[0] <= test <= TEST_SHARES[1]:
+            raise top.error(
+                "test", f"must be from {TEST_SHARES[0]} to {TEST_SHARES[1]}, not {test}"
+            )
+    named = not is_path and source in DATA_SIZES
+    if named and source not in WHOLE:
+        if test is not None:
+            raise top.error("test", f"is not for {source}, which has a test set; remove it")
+        if scale is not None:
+            raise top.error("scale", f"is not for {source}, which has 8-bit inputs; remove it")
+    if label is not None and not source.lower().endswith(".csv"):
+        raise top.error("label", "names a column of a .csv, which data is not; remove it")
+    path = str(folder / source) if is_path else None
+    return DataSpec(source, path, label, None if test is None else float(test), scale)
+
+
+def _sizes(top: Table, data: DataSpec | None) -> tuple[int, int]:
+    """Find inputs and classes: those given, those of the data, or both, if they agree."""
+    keys, limits = ("inputs", "classes"), ((1, 65535), (2, 1024))
+    given = [key in top.table for key in keys]
+    sizes: tuple[int | None, int | None] = None, None
+    if data is None:
+        if not given[0]:
+            raise top.error("data", f"is missing; give one of {', '.join(DATA_SIZES)}, a path, or "
+                            "inputs")  # fmt: skip
+    elif data.path is None and data.source in DATA_SIZES:
+        sizes = DATA_SIZES[data.source]
+    else:
+        # It is not needed for a set that has a name of the project's.
+        from golden.data import MissingError, load
+
+        try:
+            found = load(data)
+            sizes = found.inputs, found.classes
+        except MissingError as error:
+            # What does not need it can be done all the same.
+            if not all(given):
+                raise top.error("data", str(error)) from None
+    made = []
+    for key, size, (low, high) in zip(keys, sizes, limits, strict=True):
+        value = top.integer(key, low, high, size)
+        if size is not None and value != size:
+            raise top.error(key, f"must be {size} for {shown(Path(str(data)))}, not {value}")
+        made.append(value)
+    return made[0], made[1]
 
 
 def _layer(

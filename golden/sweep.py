@@ -83,7 +83,7 @@ def load(path: str | Path, **overrides: int) -> Study:
     except spec.SpecError as error:
         raise top.error("network", str(error)) from None
     base = spec.read(varied) | {key: top.table[key] for key in TOP_KEYS if key in top.table}
-    network = spec.parse(base, f"{path}: network {varied}")
+    network = spec.parse(base, f"{path}: network {varied}", varied.parent)
     seeds = range(network.seed, network.seed + top.integer("seeds", 1, 1000, 1))
     tables = top.table.get("axis")
     if not isinstance(tables, list) or not tables:
@@ -101,23 +101,26 @@ def load(path: str | Path, **overrides: int) -> Study:
         if not isinstance(given, list) or not given or not all(isinstance(p, dict) for p in given):
             raise keys.error("points", 'is missing; give points such as [{ at = "8", wb = 8 }]')
         points = [
-            _point(Table(point, str(path), f"{where}point {place}: ", POINT_KEYS), base, seeds)
-            for place, point in enumerate(given)
+            _point(described, base, varied.parent, seeds)
+            for described in (
+                Table(point, str(path), f"{where}point {place}: ", POINT_KEYS)
+                for place, point in enumerate(given)
+            )
         ]
         axes.append(Axis(name, tuple(points)))
     return Study(Path(path).stem, network, tuple(axes))
 
 
-def _point(given: Table, base: dict, seeds: range) -> Point:
+def _point(given: Table, base: dict, folder: Path, seeds: range) -> Point:
     at, series = given.table.get("at"), given.table.get("series", "")
     if not isinstance(at, str) or not isinstance(series, str):
         raise given.error("at", "and series must be text; at labels the point")
     varied, where = _vary(base, given), f"{given.path}: {given.where}".removesuffix(": ")
-    networks = tuple(spec.parse({**varied, "seed": seed}, where) for seed in seeds)
+    networks = tuple(spec.parse({**varied, "seed": seed}, where, folder) for seed in seeds)
     # By what decides the result: lanes may differ.
     first, unvaried = (
         Integer.of(network, name=at).digest
-        for network in (networks[0], spec.parse({**base, "seed": seeds[0]}, where))
+        for network in (networks[0], spec.parse({**base, "seed": seeds[0]}, where, folder))
     )
     return Point(at, series, first == unvaried, networks)
 

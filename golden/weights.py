@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import InputError, quoted
-from golden.files import replacing, shown
+from golden.data.scaling import Scaling
+from golden.errors import InputError, quoted, shown
+from golden.files import replacing
 from golden.spec import TRAINED_BITS, NetworkSpec
 
 __all__ = ["Scaling", "Weights", "WeightsError", "load", "save", "size_of"]
@@ -55,14 +56,6 @@ class _Fault(ValueError):
     def __init__(self, text: str, mend: str = MEND):
         super().__init__(text)
         self.mend = mend
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """The range of each feature that became an 8-bit input: `low` and `high`, float64."""
-
-    low: np.ndarray
-    high: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-from golden.files import shown
+from golden.errors import shown
 from golden.spec import NetworkSpec
 
 from .plan import LayerPlan, PlanError
@@ -92,4 +91,4 @@ class NetworkPlan:
         return (1, *(plan.drain_width for plan in self.layers[:-1]))
 
     def _error(self, text: str) -> PlanError:
-        return PlanError(f"{shown(Path(self.spec.path))}: {text}")
+        return PlanError(f"{shown(self.spec.path)}: {text}")

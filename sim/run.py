@@ -175,7 +175,7 @@ def _train(
 ):
     """Train, and compare the weights before, now and then, and after."""
     spec, rtl = outcome.spec, pair.rtl
-    train_x, train_y, test_x, test_y = data[:4]
+    train_x, train_y, test_x, test_y = data.train_x, data.train_y, data.test_x, data.test_y
     limit = spec.epochs * len(train_x)
     total = limit if samples is None else min(samples, limit)
     outcome.weights = pair.weights()

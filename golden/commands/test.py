@@ -63,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
     made = confusion.exhibit(
         f"{described.name}-test",
         counts,
-        learned.labels or [str(label) for label in range(described.classes)],
+        learned.labels or data.labels,
         network=described.name,
         weights=str(arguments.weights),
     )

@@ -76,11 +76,6 @@ def _run(arguments: argparse.Namespace) -> int:
     batch, out = described.batch, arguments.out
     limit = described.epochs * (len(data.train_x) // batch) * batch
     samples = min(limit, arguments.samples or limit) // batch * batch
-    if not limit:
-        raise UsageError(
-            f"{described.path}: batch: {batch} is more than the {len(data.train_x)} samples to "
-            "train on; lower it"
-        )
     if arguments.samples and not batch <= arguments.samples <= limit:
         raise UsageError(
             f"--samples {arguments.samples}: {described.epochs} epochs in batches of {batch} have "
@@ -108,7 +103,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 print(f"{epoch + 1:5}{trained:9}{row}", flush=True)
     if out:
         progress = {"accuracies": accuracies, "samples": trained}
-        _save(out, described, training.weights_of(network, progress=progress))
+        kept = {"progress": progress, "labels": data.labels, "scaling": data.scaling}
+        _save(out, described, training.weights_of(network, **kept))
     return 0
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from golden.runs import Run
-from golden.spec import DATA_INPUTS
+from golden.spec import DATA_SIZES
 
 __all__ = [
     "CLASSES",
@@ -322,7 +322,7 @@ class Float(Run):
         local = self.rule in LOCAL_RULES
         blocks = []
         for inputs, neurons in zip(
-            (DATA_INPUTS[self.data], *self.neurons), self.neurons, strict=False
+            (DATA_SIZES[str(self.data)][0], *self.neurons), self.neurons, strict=False
         ):
             layer = trained(inputs, neurons, generator, aligned=self.rule == "fa")
             norm = [nn.BatchNorm1d(neurons, device=device)] if self.batch_norm else []

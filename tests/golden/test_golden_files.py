@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from golden.errors import InputError
-from golden.files import check_place, replacing, shown, write_text
+from golden.errors import InputError, shown
+from golden.files import check_place, replacing, write_text
 
 
 def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path):

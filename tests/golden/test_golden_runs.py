@@ -290,7 +290,7 @@ def test_held_out_samples_are_the_last_sixth_of_the_training_set(tmp_path, monke
     assert np.array_equal(np.concatenate([held.train_y, held.test_y]), digits.train_y)
     assert len(held.train_x) == len(held.train_y) == kept
     # The test set is not so much as looked at.
-    monkeypatch.setattr(data, "load", lambda _: digits._replace(test_x=None, test_y=None))
+    monkeypatch.setattr(data, "load", lambda _: replace(digits, test_x=None, test_y=None))
     (outcome,) = perform([run(held_out=True)], tmp_path)
     assert (outcome.curve, outcome.train) == by_hand(run().network, held)
 

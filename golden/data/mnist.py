@@ -1,27 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Data sets (contract, "Data order")."""
+"""MNIST: checked, and fetched where there is no folder of data sets."""
 
 import gzip
 import hashlib
-import os
 import struct
 import sys
 import tempfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from platformdirs import user_cache_path
 
-from golden.errors import InputError
+from golden.data.dataset import DataError, Raw, unreadable
 
-__all__ = ["FOLDER", "Data", "DataError", "held_out", "load"]
+__all__ = ["MNIST_MD5", "read_folder"]
 
-#: Samples of the digits set that are trained on.
-DIGITS_TRAIN = 1437
-#: Environment variable that names the folder of data sets.
-FOLDER = "LEL_DATA"
 #: MNIST's files and their MD5. Several packings are about, so it is that of the unpacked files.
 MNIST_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -32,66 +25,27 @@ MNIST_MD5 = {
 MNIST_TRAIN = 60000
 
 
-class DataError(InputError):
-    """A data set is missing or damaged; the message names the file and the mend."""
-
-
-class Data(NamedTuple):
-    """Pixels uint8 (n, M) and labels int64 (n,) to train and to test on."""
-
-    train_x: np.ndarray
-    train_y: np.ndarray
-    test_x: np.ndarray
-    test_y: np.ndarray
-
-
-def held_out(data: Data) -> Data:
-    """Take the last sixth of the training samples to test on, and leave the test set alone.
-
-    So 60,000 samples become 50,000 to train on and 10,000 to choose by, as in the paper.
-    """
-    kept = len(data.train_x) - len(data.train_x) // 6
-    return Data(data.train_x[:kept], data.train_y[:kept], data.train_x[kept:], data.train_y[kept:])
-
-
-def load(name: str) -> Data:
-    """Load "digits", which scikit-learn holds, or "mnist".
-
-    MNIST lies in mnist/ of the folder that the environment variable LEL_DATA names, as idx files,
-    packed (.gz) or not. If there is no such variable, it lies in the user's cache folder, into
-    which it is fetched.
+def read_folder(folder: Path, *, fetch: bool) -> Raw:
+    """Read MNIST's four idx files, packed (.gz) or not, from a folder; `fetch` them if need be.
 
     Raises
     ------
     DataError
         If a file is missing or is not what was distributed.
     """
-    return {"digits": _digits, "mnist": _mnist}[name]()
-
-
-def _digits() -> Data:
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    shuffled = np.random.Generator(np.random.PCG64(0)).permutation(len(pixels))
-    x = (pixels[shuffled] * 15).astype(np.uint8)
-    y = labels[shuffled].astype(np.int64)
-    return Data(x[:DIGITS_TRAIN], y[:DIGITS_TRAIN], x[DIGITS_TRAIN:], y[DIGITS_TRAIN:])
-
-
-def _mnist() -> Data:
-    named = os.environ.get(FOLDER)
-    folder = (Path(named) if named else user_cache_path("lel")) / "mnist"
-    if not named and _missing(folder):
+    if fetch and _missing(folder):
         _fetch_mnist(folder)
     images, labels, test_images, test_labels = (
-        np.frombuffer(bytearray(_content(folder, name)), np.uint8) for name in MNIST_MD5
+        np.frombuffer(_content(folder, name), np.uint8) for name in MNIST_MD5
     )
-    return Data(
-        images[16:].reshape(-1, 784),
-        labels[8:].astype(np.int64),
-        test_images[16:].reshape(-1, 784),
-        test_labels[8:].astype(np.int64),
+    return Raw(
+        where="mnist",
+        x=images[16:].reshape(-1, 784),
+        y=labels[8:].astype(np.int64),
+        test_x=test_images[16:].reshape(-1, 784),
+        test_y=test_labels[8:].astype(np.int64),
+        shape=(28, 28),
+        names=tuple("0123456789"),
     )
 
 
@@ -108,7 +62,7 @@ def _content(folder: Path, name: str) -> bytes:
     file = folder / f"{name}.gz"
     if not file.is_file():
         file = folder / name
-    mend = "remove it and fetch it again"
+    mend = "take another copy of it"
     try:
         content = file.read_bytes()
         if file.suffix == ".gz":
@@ -116,10 +70,11 @@ def _content(folder: Path, name: str) -> bytes:
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise DataError(f"{file}: is damaged (it does not unpack); {mend}") from None
     except OSError as error:
-        raise DataError(
-            f"{file}: cannot be read: {error.strerror}; put MNIST's four files there, packed "
-            f"(.gz) or not, or set {FOLDER} to the folder that holds mnist/"
-        ) from None
+        mend = (
+            "put MNIST's four files there, packed (.gz) or not, or set LEL_DATA to the folder "
+            "that holds mnist/"
+        )
+        raise unreadable(file, error, mend) from None
     if _md5(content) != MNIST_MD5[name]:
         raise DataError(f"{file}: is damaged (unpacked, its MD5 is not {MNIST_MD5[name]}); {mend}")
     return content
@@ -136,7 +91,7 @@ def _fetch_mnist(folder: Path):
     print(f"fetching MNIST into {folder}; this takes some minutes, once", file=sys.stderr)
     mend = (
         f"MNIST is not in {folder}. Connect to a network, or put its four files there, packed "
-        f"(.gz) or not, or set {FOLDER} to the folder that holds mnist/"
+        f"(.gz) or not, or set LEL_DATA to the folder that holds mnist/"
     )
     try:
         # The parser that needs no other library.
@@ -170,6 +125,6 @@ def _fetch_mnist(folder: Path):
             # Others see the whole file or none.
             with tempfile.NamedTemporaryFile(dir=folder, prefix=name, delete=False) as part:
                 part.write(content)
-            os.replace(part.name, folder / name)
+            Path(part.name).replace(folder / name)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written: {error.strerror}; {mend}") from None

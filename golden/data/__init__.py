@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Data sets: those with a name, and anyone's own in a CSV file, an .npz or a folder of idx files.
+
+Importing this takes little; scikit-learn is imported by what needs its sets.
+"""
+
+import numpy as np
+
+from golden.data.dataset import Data, DataError, MissingError, held_out
+from golden.data.scaling import Scaling
+from golden.data.source import FOLDER, identity, load
+
+__all__ = [
+    "FOLDER",
+    "Data",
+    "DataError",
+    "MissingError",
+    "Scaling",
+    "held_out",
+    "identity",
+    "load",
+    "order",
+]
+
+
+def order(seed: int, epoch: int, n: int) -> np.ndarray:
+    """Compute the order in which an epoch sees n samples: a permutation, int64 (n,)."""
+    return np.random.Generator(np.random.PCG64(seed + epoch)).permutation(n)
