@@ -59,10 +59,25 @@ class _Fault(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """The range of each feature that became an 8-bit input: `low` and `high`, float64."""
+    """The range of each feature that became an 8-bit input: `low` and `high`, float64 (M,).
+
+    The input of a feature x is, in IEEE double precision and in this order of operations,
+
+        floor((x - low) * 255 / (high - low) + 0.5)
+
+    limited to 0..255; that of a feature whose `low` and `high` are equal is 0.
+    """
 
     low: np.ndarray
     high: np.ndarray
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Compute the inputs, uint8, of features (M,) or (n, M)."""
+        constant = self.high == self.low
+        span = np.where(constant, 1.0, self.high - self.low)
+        with np.errstate(over="ignore"):
+            scaled = np.floor((x - self.low) * 255 / span + 0.5)
+        return np.where(constant, 0, np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
