@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from golden import weights
-from golden.cli import CONFIG_HELP, data_of
+from golden.cli import CONFIG_HELP, UsageError, data_of
 from golden.errors import RunError
-from golden.files import check_place, replacing
+from golden.files import check_place, replacing, shown
 from golden.spec import NetworkSpec, find, load
 
 if TYPE_CHECKING:
@@ -29,7 +29,11 @@ with the integer model: every score of every class and every prediction, of all 
 
   onnx   a model for ONNX runtimes; needs pip install 'lel[export]'
   c      a C99 header without dependencies; compared where a C compiler is found
-  npz    plain arrays for NumPy, with a text that says what to compute"""
+  npz    plain arrays for NumPy, with a text that says what to compute
+
+Where the weights know how features became 8-bit inputs, a header has a function that takes
+features as well, and --features makes a model that takes them instead; that is compared on random
+features."""
 EPILOG = """\
 examples:
   python -m golden export digits w.npz --format onnx -o digits.onnx
@@ -51,6 +55,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="FILE", help="file to write to"
     )
+    parser.add_argument(
+        "--features", action="store_true", help="let an ONNX model take features, not 8-bit inputs"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -62,44 +69,77 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.format == "onnx":
         onnx.check_installed()
+    elif arguments.features:
+        raise UsageError(
+            "--features is for --format onnx; remove it: a C header has both functions"
+        )
     check_place(arguments.out)
     described = load(find(arguments.config))
     learned = weights.load(arguments.weights, described)
+    if arguments.features and not learned.scaling:
+        raise UsageError(f"--features: {arguments.weights} has no scale of features; remove it")
     network = IntegerNetwork(described)
     training.start_from(network, learned)
-    x, kind = _samples(described)
-    content, results = _made(arguments.format, Tables.of(network, learned), x)
-    if results:
-        count = _compare(network, x, results)
-        said = f"{len(x)} {kind} samples, {count:,} scores and predictions, all equal"
-    else:
-        said = "not compared: there is no C compiler; install one, or set CC to it"
+    tables = Tables.of(network, learned)
+    samples = _samples(described, learned, features=arguments.features)
+    if arguments.format == "npz" or (arguments.format == "onnx" and not arguments.features):
+        samples = samples[:1]
+    content, said = _made(arguments, tables), []
+    for kind, given, x in samples:
+        results = _results(arguments.format, content, tables, given)
+        if results:
+            count = _compare(network, x, results)
+            said.append(f"{len(x)} {kind}, {count:,} scores and predictions, all equal")
+    compared = bool(said)
+    if not compared:
+        said = ["not compared: there is no C compiler; install one, or set CC to it"]
     with replacing(arguments.out) as file:
         file.write(content)
-    print(f"{arguments.out}: {said}", file=sys.stdout if results else sys.stderr)
+    for line in said:
+        print(f"{shown(arguments.out)}: {line}", file=sys.stdout if compared else sys.stderr)
     return 0
 
 
-def _samples(described: NetworkSpec) -> "tuple[np.ndarray, str]":
-    """Give samples to compare on, and what kind they are."""
+def _samples(
+    described: NetworkSpec, learned: weights.Weights, *, features: bool
+) -> "list[tuple[str, np.ndarray, np.ndarray]]":
+    """Give samples to compare on: what kind they are, what is given, and their 8-bit inputs."""
     import numpy as np
 
-    if described.data is not None:
-        return data_of(described).test_x, "test"
     random = np.random.default_rng(described.seed)
-    return random.integers(0, 256, (DRAWN, described.inputs), np.uint8), "random"
+    made = []
+    if described.data is not None and not features:
+        x = data_of(described).test_x
+        made.append(("test samples", x, x))
+    elif not features:
+        x = random.integers(0, 256, (DRAWN, described.inputs), np.uint8)
+        made.append(("random samples", x, x))
+    if learned.scaling:
+        low, high = learned.scaling.low, learned.scaling.high
+        # A tenth of the range more at both ends, which are there too.
+        drawn = low + (high - low) * random.uniform(-0.1, 1.1, (DRAWN, described.inputs))
+        drawn[0], drawn[1] = low, high
+        made.append(("random samples of features", drawn, learned.scaling.apply(drawn)))
+    return made
 
 
-def _made(form: str, tables: "Tables", x: "np.ndarray") -> "tuple[bytes, Results | None]":
-    """Make a file, and run it; a C header where that can be done."""
+def _made(arguments: argparse.Namespace, tables: "Tables") -> bytes:
+    """Make a file."""
+    from golden.export import c, npz, onnx
+
+    if arguments.format == "onnx":
+        return onnx.make(tables, features=arguments.features)
+    return c.make(tables) if arguments.format == "c" else npz.make(tables)
+
+
+def _results(form: str, content: bytes, tables: "Tables", x: "np.ndarray") -> "Results | None":
+    """Run a file, if that can be done."""
     from golden.export import c, npz, onnx
 
     if form == "c":
-        content, compiler = c.make(tables), c.compiler()
-        return content, c.infer(content, tables, x, compiler) if compiler else None
-    module = onnx if form == "onnx" else npz
-    content = module.make(tables)
-    return content, module.infer(content, x)
+        compiler = c.compiler()
+        return c.infer(content, tables, x, compiler) if compiler else None
+    return onnx.infer(content, x) if form == "onnx" else npz.infer(content, x)
 
 
 def _compare(network: "IntegerNetwork", x: "np.ndarray", results: "Results") -> int:

@@ -22,8 +22,9 @@ HEAD = """\
 /*
  * {name}: {inputs} inputs of 8 bits, {classes} classes, {depth} layer{s}.
  *
- * All in integers, C99, nothing but <stdint.h>. Each layer gives scores and a prediction of its
- * own, so that an answer may be taken from any depth; the last one is usually the best.
+ * All in integers, C99, nothing but <stdint.h>{but}.
+ * Each layer gives scores and a prediction of its own, so that an answer may be taken from any
+ * depth; the last one is usually the best.
  * Written by LEL; the numbers equal those of the trained network in every bit.
  */
 #ifndef {upper}_H
@@ -80,6 +81,29 @@ static inline int {lower}_classify(const uint8_t x[{upper}_INPUTS],
 {calls}    return prediction;
 }}
 """
+FEATURES = """\
+
+{tables}
+/*
+ * Classify a sample of features, as they were before they became 8 bits. They must be numbers; what
+ * is outside the range becomes 0 or 255. Doubles must not be computed with more than 53 bits.
+ */
+static inline int {lower}_classify_features(const double features[{upper}_INPUTS],
+    {lower}_score scores[{upper}_LAYERS][{upper}_CLASSES], int predictions[{upper}_LAYERS])
+{{
+    uint8_t x[{upper}_INPUTS];
+    int j;
+    for (j = 0; j < {upper}_INPUTS; j++) {{
+        double span = {lower}_high[j] - {lower}_low[j];
+        double value = features[j] - {lower}_low[j];
+        value = value * 255.0;
+        value = span > 0.0 ? value / span : 0.0;
+        value = value + 0.5;
+        x[j] = (uint8_t)(value >= 255.0 ? 255.0 : value >= 0.0 ? value : 0.0);
+    }}
+    return {lower}_classify(x, scores, predictions);
+}}
+"""
 CALL = """\
     prediction = {lower}_layer{i}({x}, {y}, scores ? scores[{i}] : s);
     if (predictions)
@@ -92,13 +116,13 @@ HARNESS = """\
 
 int main(void)
 {{
-    uint8_t x[{upper}_INPUTS];
+    static {type} x[{upper}_INPUTS];
     while (fread(x, 1, sizeof x, stdin) == sizeof x) {{
         static {lower}_score scores[{upper}_LAYERS][{upper}_CLASSES];
         int predictions[{upper}_LAYERS], i, c;
-        if ({lower}_classify(x, scores, predictions) != predictions[{upper}_LAYERS - 1])
+        if ({function}(x, scores, predictions) != predictions[{upper}_LAYERS - 1])
             return 1;
-        if ({lower}_classify(x, 0, 0) != predictions[{upper}_LAYERS - 1])
+        if ({function}(x, 0, 0) != predictions[{upper}_LAYERS - 1])
             return 1;
         for (i = 0; i < {upper}_LAYERS; i++) {{
             for (c = 0; c < {upper}_CLASSES; c++)
@@ -124,6 +148,7 @@ def make(tables: Tables) -> bytes:
             inputs=tables.inputs,
             classes=tables.classes,
             score=score,
+            but="; only features are doubles" if tables.scaling else "",
             **names,
         )
     ]
@@ -136,6 +161,12 @@ def make(tables: Tables) -> bytes:
     for i, layer in enumerate(tables.layers):
         parts += _layer(i, layer, names)
     parts.append(_classify(tables, names))
+    if tables.scaling:
+        ranges = (("low", tables.scaling.low), ("high", tables.scaling.high))
+        made = [
+            part for key, array in ranges for part in _doubles(f"{names['lower']}_{key}", array)
+        ]
+        parts.append(FEATURES.format(tables="".join(made), **names))
     parts.append(f"\n#endif /* {names['upper']}_H */\n")
     return "".join(parts).encode("ascii")
 
@@ -173,7 +204,14 @@ def _array(name: str, array: np.ndarray) -> Iterator[str]:
     yield "};\n"
 
 
-def _row(numbers: list[int], ends: tuple[str, str]) -> Iterator[str]:
+def _doubles(name: str, array: np.ndarray) -> Iterator[str]:
+    """Write a table of doubles, so that they are read back to the last bit."""
+    yield f"static const double {name}[{len(array)}] = {{\n"
+    yield from _row(array.tolist(), ("    ", "\n"))
+    yield "};\n"
+
+
+def _row(numbers: list[int] | list[float], ends: tuple[str, str]) -> Iterator[str]:
     line = ends[0]
     for number in numbers:
         text = f"{number},"
@@ -228,7 +266,7 @@ def compiler() -> str | None:
 
 
 def infer(content: bytes, tables: Tables, x: np.ndarray, compiler: str) -> Results:
-    """Compile the header and let it classify samples x (n, M) of type uint8.
+    """Compile the header and let it classify samples x (n, M), uint8, or features, float64.
 
     Raises
     ------
@@ -238,7 +276,10 @@ def infer(content: bytes, tables: Tables, x: np.ndarray, compiler: str) -> Resul
     with tempfile.TemporaryDirectory(prefix="lel-") as name:
         folder = Path(name)
         (folder / "exported.h").write_bytes(content)
-        text = HARNESS.format(file="exported.h", **_names(tables))
+        names = _names(tables)
+        kind, end = ("double", "_features") if x.dtype == np.float64 else ("uint8_t", "")
+        function = f"{names['lower']}_classify{end}"
+        text = HARNESS.format(file="exported.h", type=kind, function=function, **names)
         (folder / "main.c").write_text(text, encoding="ascii")
         _run([compiler, *FLAGS, "-o", str(folder / "main"), str(folder / "main.c")], b"")
         out = _run([str(folder / "main")], np.ascontiguousarray(x).tobytes())

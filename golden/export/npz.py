@@ -21,11 +21,21 @@ For each layer i = 0, 1, ..., all in integers of at least 64 bits:
 
 W{i} is (N, M), bias{i} (N,), M{i} (N, C). y goes on to the next layer.
 """
+SCALED = """
+x is made from features f, in double precision and in this order, by
+
+    x = floor((f - low) * 255 / (high - low) + 0.5)
+
+limited to 0..255, and 0 where low and high are equal.
+"""
 
 
 def make(tables: Tables) -> bytes:
     """Make the file."""
-    arrays: dict[str, np.ndarray] = {"readme": np.array(README)}
+    scaling = tables.scaling
+    arrays: dict[str, np.ndarray] = {"readme": np.array(README + (SCALED if scaling else ""))}
+    if scaling:
+        arrays |= {"low": scaling.low, "high": scaling.high}
     for i, layer in enumerate(tables.layers):
         arrays |= {
             f"W{i}": layer.W.astype(np.int32),

@@ -3,6 +3,7 @@
 
 The model takes x, uint8 (n, inputs), and gives for each layer i scores_i (n, classes), int32 or
 int64, and prediction_i (n), int64. Sums are made in int32 where every one fits, else in int64.
+Where it shall take features instead, double (n, inputs), it first scales them (`Scaling`).
 """
 
 import json
@@ -12,6 +13,7 @@ import numpy as np
 
 from golden.errors import InputError
 from golden.export.tables import LayerTables, Results, Tables, integers
+from golden.weights import Scaling
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -64,12 +66,16 @@ class _Graph:
         return self.add("Cast", value, output=name, to=helper.np_dtype_to_tensor_dtype(kind))
 
 
-def make(tables: Tables) -> bytes:
-    """Make the file."""
+def make(tables: Tables, *, features: bool = False) -> bytes:
+    """Make the file; with an input `features` instead of `x`, where that is asked for."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     graph, y, outputs = _Graph(), "x", []
+    given, kind = ("features", TensorProto.DOUBLE) if features else ("x", TensorProto.UINT8)
+    inputs = [helper.make_tensor_value_info(given, kind, ["n", tables.inputs])]
+    if features and tables.scaling:
+        _scale(graph, tables.scaling)
     for i, layer in enumerate(tables.layers):
         y, scores, kind = _layer(graph, f"layer{i}", layer, y)
         prediction = f"prediction_{i}"
@@ -80,7 +86,6 @@ def make(tables: Tables) -> bytes:
             helper.make_tensor_value_info(f"scores_{i}", tensor, ["n", tables.classes]),
             helper.make_tensor_value_info(prediction, TensorProto.INT64, ["n"]),
         ]
-    inputs = [helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", tables.inputs])]
     constants = [numpy_helper.from_array(array, key) for key, array in graph.constants.items()]
     model = helper.make_model(
         helper.make_graph(graph.nodes, tables.identifier, inputs, outputs, constants),
@@ -92,6 +97,24 @@ def make(tables: Tables) -> bytes:
         helper.set_model_props(model, {"labels": json.dumps(tables.labels)})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def _scale(graph: _Graph, scaling: Scaling):
+    """Add what makes x from features."""
+    double = np.dtype(np.float64)
+    constant = scaling.low == scaling.high
+    span = np.where(constant, 1.0, scaling.high - scaling.low)
+    numbers = {"low": scaling.low, "most": 255, "span": span, "half": 0.5, "least": 0}
+    for name, value in numbers.items():
+        graph.constant(f"feature_{name}", value, double)
+    graph.constant("feature_constant", constant, np.dtype(bool))
+    value = "features"
+    for operator, name in (("Sub", "low"), ("Mul", "most"), ("Div", "span"), ("Add", "half")):
+        value = graph.add(operator, value, f"feature_{name}", output=f"feature_{operator}")
+    value = graph.add("Floor", value, output="feature_Floor")
+    value = graph.add("Clip", value, "feature_least", "feature_most", output="feature_Clip")
+    value = graph.add("Where", "feature_constant", "feature_least", value, output="feature_Where")
+    graph.cast(value, np.dtype(np.uint8), "x")
 
 
 def _layer(graph: _Graph, name: str, layer: LayerTables, x: str) -> tuple[str, str, np.dtype]:
@@ -133,10 +156,10 @@ def _sums(bound: int) -> np.dtype:
 
 
 def infer(content: bytes, x: np.ndarray) -> Results:
-    """Let onnxruntime infer samples x (n, M) of type uint8."""
+    """Let onnxruntime infer samples x (n, M) of type uint8, or features of type float64."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    made = [np.asarray(array) for array in session.run(names, {"x": x})]
+    made = [np.asarray(array) for array in session.run(names, {session.get_inputs()[0].name: x})]
     return Results(np.stack(made[0::2], axis=1), np.stack(made[1::2], axis=1))

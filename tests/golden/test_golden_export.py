@@ -3,6 +3,7 @@
 
 import io
 import json
+import math
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from golden.export import c, npz, onnx
 from golden.export.tables import Results, Tables
 from golden.model import IntegerNetwork
 from golden.spec import parse
-from golden.weights import Weights
+from golden.weights import Scaling, Weights
 
 DIGITS = {
     "name": "digits",
@@ -147,6 +148,57 @@ def test_the_comparison_sees_every_table(form, layer, change, digits):
     scores, _ = training.infer(network, x)
     assert (results.scores[:, layer] != scores[:, layer]).any()
     assert (results.scores[:, :layer] == scores[:, :layer]).all()
+
+
+@pytest.fixture
+def scaled():
+    """Give a network with a scale of features, features, and the inputs that they become."""
+    low = np.array([0.0, -3.5, 1e-300, 7.0, -1e100, 0.1])
+    high = np.array([1.0, 12.25, 2e-300, 7.0, 1e100, 0.1 + 2**-50])
+    network = IntegerNetwork(
+        parse({"inputs": 6, "classes": 3, "layer": [{"neurons": 9}, {"neurons": 5}]}, "t.toml")
+    )
+    random = np.random.default_rng(1)
+    f = low + (high - low) * random.uniform(-0.2, 1.2, (300, 6))
+    # Where one input ends and the next begins, and just beside; the ends and beyond.
+    f[:256] = low + (high - low) * (np.arange(256)[:, None] + 0.5) / 255
+    f[256:270] = np.nextafter(f[100:114], np.inf)
+    f[270:284] = np.nextafter(f[100:114], -np.inf)
+    f[284:288] = [low, high, [np.inf] * 6, [-np.inf] * 6]
+
+    def one(value, low, high):
+        if low == high:
+            return 0
+        scaled = (value - low) * 255 / (high - low) + 0.5
+        return 255 if scaled >= 255 else 0 if scaled < 0 else math.floor(scaled)
+
+    x = [
+        [one(*each) for each in zip(row, low.tolist(), high.tolist(), strict=True)]
+        for row in f.tolist()
+    ]
+    return (
+        tables_of(network, scaling=Scaling(low=low, high=high)),
+        network,
+        f,
+        np.array(x, np.uint8),
+    )
+
+
+def test_features(scaled):
+    tables, network, f, x = scaled
+    assert len(np.unique(x[:, 1])) > 240
+    assert (tables.scaling.apply(f) == x).all()
+    content = onnx.make(tables, features=True)
+    assert_equal(onnx.infer(content, f), network, x)
+    assert_equal(onnx.infer(onnx.make(tables), x), network, x)
+    with np.load(io.BytesIO(npz.make(tables))) as arrays:
+        assert arrays["low"].tolist() == tables.scaling.low.tolist()
+        assert arrays["high"].tolist() == tables.scaling.high.tolist()
+        assert "(f - low) * 255 / (high - low) + 0.5" in str(arrays["readme"])
+    if CC:
+        header = c.make(tables)
+        assert_equal(c.infer(header, tables, f, CC), network, x)
+        assert_equal(c.infer(header, tables, x, CC), network, x)
 
 
 def test_ties_go_to_the_first_class():

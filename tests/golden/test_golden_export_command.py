@@ -78,6 +78,27 @@ def test_what_differs_is_not_written(config, file, tmp_path, capsys, monkeypatch
     assert not out.exists()
 
 
+def test_features(config, file, tmp_path, capsys):
+    out = tmp_path / "net"
+    export = ["export", str(config), str(file), "--features", "-o", str(out), "--format"]
+    assert cli.main([*export, "onnx"]) == 2
+    said = f"error: --features: {file} has no scale of features; remove it\n"
+    assert capsys.readouterr().err == said
+    spec = load(config)
+    scaling = weights.Scaling(low=np.arange(5.0) - 2, high=np.arange(5.0) * 2)
+    network = IntegerNetwork(spec)
+    weights.save(file, spec, training.weights_of(network, scaling=scaling))
+    assert cli.main([*export, "c"]) == 2
+    assert "--features is for --format onnx; remove it" in capsys.readouterr().err
+    assert cli.main([*export, "onnx"]) == 0
+    of_features = "1000 random samples of features, 8,000 scores and predictions, all equal\n"
+    assert capsys.readouterr().out == f"{out}: {of_features}"
+    if c.compiler():
+        assert run(config, file, "c", out) == 0
+        of_inputs = "1000 random samples, 8,000 scores and predictions, all equal\n"
+        assert capsys.readouterr().out == f"{out}: {of_inputs}{out}: {of_features}"
+
+
 def test_tables_that_are_wrong_are_not_written(config, file, tmp_path, capsys, monkeypatch):
     def of(network, learned):
         tables = kept(network, learned)
