@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The local error alone: activations and labels in, predictions and gradients out."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.local_error.local_error import LocalError
+from hw.ports import Command, Rule
+from tests.hw.bench import plan, simulate
+from tests.hw.local_error.test_classifier import scores
+from tests.hw.local_error.test_error_unit import errors
+from tests.hw.local_error.test_feedback import local_errors
+
+LEAD = 2
+PLANS = st.builds(
+    plan,
+    neurons=st.integers(1, 20),
+    lanes=st.sampled_from([1, 3, 4, 20]),
+    classes=st.integers(2, 5),
+    mb=st.integers(1, 3),
+    seed=st.integers(0, 2**32),
+)
+
+
+@given(plan=PLANS, rule=st.sampled_from(Rule), seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=10)
+def test_samples(plan, rule, seed):
+    rng, layer, width = random.Random(seed), plan.layer, plan.drain_width
+    dut = LocalError(plan=plan, lead=LEAD)
+    samples = [
+        (
+            rng.choice([Command.TRAIN, Command.INFER]),
+            rng.randrange(layer.classes),
+            [rng.choice([0, 0, 255, rng.randrange(256)]) for _ in range(layer.neurons)],
+        )
+        for _ in range(5)
+    ]
+    records, beats, expected = [], [], []
+
+    async def engine(ctx):
+        ctx.set(dut.rule, rule)
+        ctx.set(dut.lr, layer.lr)
+        ctx.set(dut.result.ready, 1)
+        for command, label, y in samples:
+            padded = [*y, *[0] * (plan.sample_beats * width - layer.neurons)]
+            while not ctx.get(dut.score_room.space):
+                await ctx.tick()
+            for beat in range(plan.sample_beats):
+                last = beat == plan.sample_beats - 1
+                ctx.set(dut.score_room.reserve, last)
+                ctx.set(dut.activations.payload.header, {"command": command, "label": label})
+                ctx.set(dut.activations.payload.y, padded[beat * width : (beat + 1) * width])
+                ctx.set(dut.activations.payload.last, last)
+                ctx.set(dut.activations.valid, 1)
+                await ctx.tick()
+            ctx.set(dut.score_room.reserve, 0)
+            ctx.set(dut.activations.valid, 0)
+            while not ctx.get(dut.gradients.update.valid):
+                await ctx.tick()
+            trains = command == Command.TRAIN
+            assert ctx.get(dut.gradients.update.payload) == (trains and rule != Rule.FROZEN)
+            await ctx.tick()
+            e = errors(layer, scores(layer, y), label)
+            g = [*local_errors(layer, rule, e, [v > 0 for v in y]), *padded[layer.neurons :]]
+            for group in range(plan.groups):
+                while not ctx.get(dut.gradients.ready):
+                    await ctx.tick()
+                # The last beat comes at most `LEAD` clocks later, and is noted in the next.
+                await ctx.tick().repeat(LEAD + 2)
+                lanes = [v << plan.lr_max - plan.lr_min for v in g[group * layer.lanes :]]
+                if trains:
+                    expected.extend(
+                        (index, lanes[index * width : (index + 1) * width])
+                        for index in range(plan.beats)
+                    )
+                assert beats == expected
+                ctx.set(dut.gradients.advance, 1)
+                await ctx.tick()
+                ctx.set(dut.gradients.advance, 0)
+        await ctx.tick().repeat(layer.classes + 5)
+
+    async def watch(ctx):
+        port, result = dut.gradients.beats, dut.result
+        async for *_, valid, beat, recorded, record in ctx.tick().sample(
+            port.valid, port.payload, result.valid, result.payload
+        ):
+            if valid:
+                beats.append((beat.index, list(beat.g)))
+            if recorded:
+                records.append((record.header.command, record.header.label, record.prediction))
+
+    simulate(dut, engine, background=[watch])
+    tallies = [scores(layer, y) for *_, y in samples]
+    assert records == [
+        (command, label, s.index(max(s)))
+        for (command, label, _), s in zip(samples, tallies, strict=True)
+    ]
