@@ -110,6 +110,9 @@ def _from_archive(folder: Path) -> dict[str, tuple[str, bytes]]:
                 if member is None:
                     raise KeyError
                 contents[name] = f"{where}: {INSIDE}/{name}", member.read(SIZE + 1)
+            # The checksum is compared once the end is reached.
+            while archive.fileobj and archive.fileobj.read(1 << 20):
+                pass
     except KeyError:
         raise DataError(f"{where}: does not hold {INSIDE} with all six files; {MEND}") from None
     except OSError as error:
