@@ -32,7 +32,7 @@ from golden.errors import InputError, quoted, shown
 from golden.files import replacing
 from golden.spec import TRAINED_BITS, NetworkSpec
 
-__all__ = ["Scaling", "Weights", "WeightsError", "load", "save", "size_of"]
+__all__ = ["Weights", "WeightsError", "load", "save", "size_of"]
 
 #: Keys of a file beside those of the layers.
 ABOUT, DIGEST, LOW, HIGH = "about", "digest", "low", "high"

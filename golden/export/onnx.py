@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from golden.data import Scaling
 from golden.errors import InputError
 from golden.export.tables import LayerTables, Results, Tables, integers
-from golden.weights import Scaling
 
 if TYPE_CHECKING:
     from onnx import NodeProto

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from golden.data import Scaling
 from golden.model import IntegerNetwork
-from golden.weights import Scaling, Weights
+from golden.weights import Weights
 
 __all__ = ["LayerTables", "Results", "Tables", "integers"]
 

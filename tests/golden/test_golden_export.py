@@ -15,12 +15,13 @@ import pytest
 
 from golden import training
 from golden.cli import data_of
+from golden.data import Scaling
 from golden.errors import RunError
 from golden.export import c, npz, onnx
 from golden.export.tables import Results, Tables
 from golden.model import IntegerNetwork
 from golden.spec import parse
-from golden.weights import Scaling, Weights
+from golden.weights import Weights
 
 DIGITS = {
     "name": "digits",

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from golden import weights as weights_module
+from golden.data import Scaling
 from golden.spec import parse
-from golden.weights import Scaling, Weights, WeightsError, load, save
+from golden.weights import Weights, WeightsError, load, save
 
 TABLE = {
     "inputs": 5,
