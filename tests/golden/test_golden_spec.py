@@ -162,7 +162,8 @@ def test_find(tmp_path, monkeypatch):
     (tmp_path / "my.toml").write_text("")
     assert find("my.toml") == Path("my.toml")
     for config in ("my", "none.toml"):
-        with pytest.raises(SpecError, match=rf"no description '{config}'.* one of digits, mnist, "):
+        message = rf"no description '{config}'.* one of breast-cancer, digits, mnist, "
+        with pytest.raises(SpecError, match=message):
             find(config)
 
 
