@@ -11,6 +11,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from golden.files import replacing, write_text
+
 __all__ = ["COLOURS", "Exhibit", "drawing", "table"]
 
 #: Told apart by colour-blind readers as well (Okabe and Ito).
@@ -24,6 +26,8 @@ STYLE: dict[Any, Any] = {
     "axes.labelcolor": "#3d4852",
     "xtick.color": "#3d4852",
     "ytick.color": "#3d4852",
+    # Names are texts: a dollar sign in them begins no formula.
+    "text.parse_math": False,
     "svg.fonttype": "none",
     # Same input, same file.
     "svg.hashsalt": "lel",
@@ -40,6 +44,8 @@ def drawing() -> Iterator[None]:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table in Markdown; all columns but the first are right-aligned.
 
+    What would end a cell or a line is escaped.
+
     >>> print(table(["what", "n"], [["a", "1"], ["b", "20"]]))
     | what | n |
     |---|--:|
@@ -47,9 +53,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     | b | 20 |
     """
     marks = ["---", *["--:"] * (len(head) - 1)]
-    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(marks)}|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines = [_row(head), f"|{'|'.join(marks)}|", *map(_row, rows)]
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    """Write a row of a table.
+
+    >>> _row(["a|b", "c\\n1"])
+    '| a\\\\|b | c 1 |'
+    """
+    escaped = (" ".join(cell.split("\n")).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 @dataclass(frozen=True)
@@ -77,12 +92,16 @@ class Exhibit:
         """Write NAME.json, NAME.md and, for each figure, its .svg and .png; give their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / f"{self.name}.json", folder / f"{self.name}.md"]
-        written[0].write_text(json.dumps(self.data, indent=1) + "\n")
+        write_text(written[0], json.dumps(self.data, indent=1) + "\n")
         pictures = [f"![{name}]({name}.svg)" for name in self.figures]
-        written[1].write_text("\n\n".join([self.text, *pictures]) + "\n")
+        write_text(written[1], "\n\n".join([self.text, *pictures]) + "\n")
         with drawing():
             for name, figure in self.figures.items():
                 written += [folder / f"{name}.svg", folder / f"{name}.png"]
-                figure.savefig(written[-2], bbox_inches="tight", metadata={"Date": None})
-                figure.savefig(written[-1], bbox_inches="tight", dpi=150)
+                with replacing(written[-2]) as file:
+                    figure.savefig(
+                        file, format="svg", bbox_inches="tight", metadata={"Date": None}
+                    )
+                with replacing(written[-1]) as file:
+                    figure.savefig(file, format="png", bbox_inches="tight", dpi=150)
         return written

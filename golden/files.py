@@ -83,6 +83,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: Path, text: str):
-    """Write a text in UTF-8, whole or not at all; errors as `replacing`."""
+    """Write a text in UTF-8, whole or not at all; errors as `replacing`.
+
+    What is no text, as bytes of a path may be, is written as an escape.
+    """
     with replacing(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
