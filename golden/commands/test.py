@@ -6,7 +6,6 @@ import json
 import sys
 from pathlib import Path
 
-from golden import weights
 from golden.cli import CONFIG_HELP, UsageError
 
 __all__ = ["add"]
@@ -50,13 +49,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
 
 def _run(arguments: argparse.Namespace) -> int:
     from golden import confusion, training
-    from golden.commands.shared import prepare
+    from golden.commands.shared import prepare, weights_for
     from golden.model import IntegerNetwork
 
     described, data = prepare(arguments.config)
     if not len(data.test_x):
         raise UsageError(f"{described.path}: data: there are no test samples; give some")
-    learned = weights.load(arguments.weights, described)
+    learned = weights_for(arguments.weights, described, data)
     network = IntegerNetwork(described)
     training.start_from(network, learned)
     counts = training.confusions(network, data.test_x, data.test_y, described.classes)

@@ -147,3 +147,32 @@ def test_complaints(config, tmp_path, capsys):
     weights.save(file, other, made)
     assert cli.main(["test", config, "--weights", str(file)]) == 2
     assert "is of another network: layers: 1 in the file, 2 in " in capsys.readouterr().err
+
+
+def test_data_of_ones_own_that_changed(tmp_path, capsys):
+    table, file = tmp_path / "own.csv", tmp_path / "w.npz"
+    config = tmp_path / "own.toml"
+    config.write_text('data = "own.csv"\n[[layer]]\nneurons = 4\n')
+
+    def write(*names, most=9.5):
+        rows = [f"{i * most / 19},{i % 3},{names[i % 2]}" for i in range(20)]
+        table.write_text("\n".join(["length,width,kind", *rows]) + "\n")
+
+    write("ant", "bee")
+    output(capsys, "train", str(config), "--out", str(file))
+    text = output(capsys, "test", str(config), "--weights", str(file)).out
+    assert [line.split()[0] for line in text.splitlines()[-2:]] == ["ant", "bee"]
+    saved = weights.load(file, load(config))
+    assert saved.labels == ("ant", "bee")
+    assert saved.scaling is not None
+    for change, message in (
+        (("ant", "cat"), "has a class 'bee' where the data has 'cat'; give the data that it was"),
+        (
+            ("ant", "bee", 99.5),
+            "feature 0 was scaled from 0 .. 9, that of the data is from 0 .. 94.2632; give",
+        ),
+    ):
+        write(*change[:2], most=dict(enumerate(change)).get(2, 9.5))
+        for command in ("test", "train"):
+            assert cli.main([command, str(config), "--weights", str(file)]) == 2
+            assert f"error: {file}: {message}" in capsys.readouterr().err
