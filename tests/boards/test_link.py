@@ -120,8 +120,7 @@ class SimulatedPort:
         m.submodules.network = network
         m.submodules.link = self.link = Link(
             shape=shape,
-            info=Info(**{**described, "buffer": shape.buffer, **info}),
-            idle=500,
+            info=Info(**{**described, "buffer": shape.window, **info}),
             primitives=PORTABLE,
         )
         wiring.connect(m, self.link.samples, network.i)
@@ -131,6 +130,7 @@ class SimulatedPort:
         self.from_board = bytearray()
         self.seen = []
         self._clocks = 0
+        self._silent = 0
         self._simulator = Simulator(m)
         self._simulator.add_clock(1e-6)
         self._simulator.add_testbench(self._line, background=True)
@@ -152,6 +152,10 @@ class SimulatedPort:
             if clocks == 0 and self.to_board:
                 ctx.set(rx.payload, self.to_board.pop(0))
 
+    def clock(self):
+        """Give a time that goes on only while nothing happens: a second for each `TIMEOUT`."""
+        return self._silent
+
     @property
     def in_waiting(self):
         return len(self.from_board)
@@ -166,9 +170,15 @@ class SimulatedPort:
             self._clocks += step
             waited = 0 if self.to_board else waited + step
             self._simulator.run_until(self._clocks * 1e-6)
+        self._silent += not self.from_board
         taken = bytes(self.from_board[:size])
         del self.from_board[:size]
         return taken
+
+
+def connect(port):
+    """Begin a session."""
+    return Board(port, SPEC, clock=port.clock)
 
 
 @pytest.fixture
@@ -179,8 +189,8 @@ def port():
 
 def test_info(port):
     """The board names itself, and is checked against a description."""
-    board = Board(port)
-    assert board.info == Info(25_000_000, 2048, fingerprint(SPEC), "tiny")
+    board = connect(port)
+    assert board.info == Info(25_000_000, 2040, fingerprint(SPEC), "tiny")
     board.check(SPEC)
     other = parse({**TABLE, "seed": 2}, "other.toml")
     message = "the board holds a network 'tiny' that differs from other.toml; program it with a"
@@ -193,7 +203,7 @@ def test_samples(port):
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (12, SPEC.inputs), np.uint8)
     labels = rng.integers(0, 4, 12)
-    board = Board(port)
+    board = connect(port)
     rules = [Rule.SYM, Rule.SCFB]
     expected = [
         tuple(prediction(i, image, 6, rule) for i, rule in enumerate(rules)) for image in images
@@ -208,7 +218,7 @@ def test_samples(port):
 
 def test_registers(port):
     """The learning rate and the rule reach the layer they are meant for, and only it."""
-    board = Board(port)
+    board = connect(port)
     image = np.arange(SPEC.inputs, dtype=np.uint8)
     board.set(1, lr=9, rule="frozen")
     (guesses,) = board.infer([image])
@@ -217,21 +227,21 @@ def test_registers(port):
 
 def test_weights(port):
     """Weights go in and come out, row by row, of every layer."""
-    board = Board(port)
+    board = connect(port)
     before = [np.arange(p.layer.weights).reshape(p.layer.neurons, -1) - 7 for p in PLANS]
-    for got, expected in zip(board.read_weights(SPEC), before, strict=True):
+    for got, expected in zip(board.read_weights(), before, strict=True):
         np.testing.assert_array_equal(got, expected)
     rng = np.random.default_rng(2)
     weights = [rng.integers(-2048, 2048, (p.layer.neurons, p.layer.columns)) for p in PLANS]
     board.load_weights(weights)
-    for got, expected in zip(board.read_weights(SPEC), weights, strict=True):
+    for got, expected in zip(board.read_weights(), weights, strict=True):
         np.testing.assert_array_equal(got, expected)
     assert len(list(board.train(np.zeros((2, SPEC.inputs)), [0, 0]))) == 2
 
 
 def test_counters(port):
     """Each counter of each layer arrives under its name."""
-    board = Board(port)
+    board = connect(port)
     for i in range(len(PLANS)):
         expected = {name: (i + 1 << 40) + n for n, name in enumerate(COUNTERS)}
         assert board.counters(i) == expected
@@ -253,16 +263,16 @@ def test_counters(port):
 )
 def test_refused(port, request_):
     """What makes no sense is not answered but counted, and what follows is carried out."""
-    board = Board(port)
+    board = connect(port)
     port.write(Frame(7, *request_).encode())
     with pytest.raises(LinkError, match="or the board did not accept a request"):
         board.counters(0)
-    assert len(list(Board(port).infer(np.zeros((1, SPEC.inputs))))) == 1
+    assert len(list(connect(port).infer(np.zeros((1, SPEC.inputs))))) == 1
 
 
 def test_refused_while_loading(port):
     """During LOAD only the row that is next is accepted; the load is completed all the same."""
-    board = Board(port)
+    board = connect(port)
     rows = [(i, bytes(2 * p.layer.columns)) for i, p in enumerate(PLANS)]
     port.write(Frame(1, Op.LOAD).encode())
     port.write(Frame(2, Op.ROW, *rows[1]).encode())
@@ -274,13 +284,13 @@ def test_refused_while_loading(port):
     with pytest.raises(LinkError):
         board.counters(0)
     port.read(1000)
-    for array in Board(port).read_weights(SPEC):
+    for array in connect(port).read_weights():
         assert not array.any()
 
 
 def test_corrupted_byte(port):
     """A request with a changed byte is not carried out; the host says so at the next answer."""
-    board = Board(port)
+    board = connect(port)
     line = bytearray(Frame(1, Op.TRAIN, 0, bytes(SPEC.inputs)).encode())
     line[8] ^= 4
     port.write(bytes(line))
@@ -291,12 +301,12 @@ def test_corrupted_byte(port):
 
 def test_cut_frame(port):
     """A request that breaks off is forgotten; a new host is answered."""
-    board = Board(port)
+    board = connect(port)
     port.write(Frame(1, Op.TRAIN, 0, bytes(SPEC.inputs)).encode()[:9])
     assert port.read(1) == b""
     with pytest.raises(LinkError):
         board.counters(0)
-    assert Board(port).info.name == "tiny"
+    assert connect(port).info.name == "tiny"
 
 
 @pytest.mark.parametrize(
@@ -332,7 +342,7 @@ def test_network():
         for image, label, guesses in zip(images, labels, got, strict=True):
             steps = golden.train(image[None], [label], epoch)
             assert guesses == tuple(int(step.prediction) for step in steps)
-        weights = board.read_weights(SPEC)
+        weights = board.read_weights()
         for array, layer in zip(weights, golden.layers, strict=True):
             np.testing.assert_array_equal(array, layer.W)
 
