@@ -29,8 +29,8 @@ def connect(port, spec=SPEC):
 class FakeBoard:
     """A port to a board that learns by heart: it knows the label of each image it has trained on.
 
-    `limit`: how many bytes of requests it takes before the line is cut. `clock` goes on by a second
-    whenever a read finds nothing.
+    `limit`: how many bytes of requests it takes before the line is cut. `clock` goes on by
+    `pause` seconds whenever a read finds nothing.
     """
 
     def __init__(self, *, limit=None, error=None, buffer=64, **info):
@@ -51,6 +51,7 @@ class FakeBoard:
         self.out = bytearray()
         self.decoder = Decoder()
         self.seconds = 0.0
+        self.pause = 1.0
 
     def clock(self):
         """Give the time."""
@@ -64,7 +65,7 @@ class FakeBoard:
         taken = bytes(self.out[:size])
         del self.out[:size]
         if not taken:
-            self.seconds += 1
+            self.seconds += self.pause
         if not self.out:
             self.pending = 0
         return taken
