@@ -172,12 +172,12 @@ def _build(arguments: argparse.Namespace) -> int:
     lacking = expected.lacking(BOARDS[arguments.board][size])
     if lacking:
         raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
+    folder = _folder(arguments, spec)
+    check_folder(folder)
     try:
         top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)
     except ValueError as error:
         raise UsageError(f"{spec.path} on {arguments.board}: {error}") from error
-    folder = _folder(arguments, spec)
-    check_folder(folder)
     plan = prepare(PLATFORMS[size](), top)
     # Each seed once, in the order in which they were given.
     results = build(plan, folder, f"{spec.name}.bit", list(dict.fromkeys(arguments.seeds)))

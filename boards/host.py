@@ -41,7 +41,7 @@ _NOBODY = (
     "no answer from the board: is it programmed with a bitstream of this version, and are --port "
     "and --baud right?"
 )
-_REASONS = {
+_REASONS: dict[int, str] = {
     Code.SEQUENCE: "it expected another request: the line has lost or doubled one",
     Code.OPERATION: "it does not know this operation",
     Code.STATE: "it is not the time for it: a load of weights has been begun, or has not",

@@ -12,9 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from golden import weights
-from golden.data import Data, order
+from golden.data import Data
 from golden.errors import InputError
 from golden.files import write_text
+from golden.order import order
 from golden.weights import Weights
 
 from .host import Board, LinkError
@@ -124,7 +125,7 @@ def _take_up(board: Board, saved: Path) -> list[list[float]]:
     if not saved.exists():
         raise InputError(f"{saved}: is not there: nothing to take up again; leave out --resume")
     found = weights.load(saved, board.spec)
-    accuracies = found.progress.get("accuracies")
+    accuracies: Any = found.progress.get("accuracies")
     if not _is_progress(accuracies, len(board.spec.layers)):
         raise InputError(
             f"{saved}: progress: does not say how far a training came; "

@@ -44,7 +44,7 @@ class Registers(wiring.Component):
         outputs = {
             f"layer{i}": Out(
                 registers(),
-                init={"lr": plan.layer.lr, "rule": Rule.named(plan.layer.rule)},
+                init={"lr": plan.layer.lr, "rule": Rule.named(plan.layer.rule)},  # pyright: ignore[reportCallIssue]
             )
             for i, plan in enumerate(plans)
         }

@@ -9,8 +9,8 @@ from boards.protocol import Code, Op
 from boards.training import train
 from golden import weights
 from golden.data import Data
-from golden.data import order as order_of
 from golden.model import IntegerNetwork
+from golden.order import order
 from hw.network import Network
 from hw.primitives import PORTABLE
 from tests.boards.simulated_board import (
@@ -166,7 +166,7 @@ def test_resume(tmp_path):
     golden = IntegerNetwork(SPEC)
     start = [layer.W.long().numpy().copy() for layer in golden.layers]
     for epoch in range(SPEC.epochs):
-        for n in order_of(SPEC.seed, epoch, len(x)):
+        for n in order(SPEC.seed, epoch, len(x)):
             golden.train(x[n : n + 1], y[n : n + 1], epoch)
 
     port = SimulatedPort(Network(spec=SPEC, primitives=PORTABLE))
