@@ -308,7 +308,7 @@ class Board:
                 f"no answer from the board to {op.name}: the line is cut, or a frame was lost",
             )
         answer = self._arrived.popleft() if self._arrived else None
-        if answer is None or answer.argument != self._rejected:
+        if answer is None or answer.argument != self._rejected or self._decoder.rejected:
             raise LinkError(
                 "the line has corrupted a frame; use a shorter cable or a lower --baud"
             )
