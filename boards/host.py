@@ -2,34 +2,53 @@
 """The host's side of the byte link.
 
 `Board` speaks `boards.protocol` through a port: a serial line of pyserial, or anything else with
-its `read`, `write` and `in_waiting`. `train` teaches a board a data set.
+its `read`, `write` and `in_waiting`.
 """
 
-import json
+import random
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
-from golden.data import Data
-from golden.errors import RunError
-from golden.order import order
+from golden.errors import InputError, RunError, quoted
 from golden.spec import NetworkSpec
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Rule
 
-from .frames import OVERHEAD, Decoder, Frame
-from .protocol import COUNTER_BYTES, VERSION, Info, Op, fingerprint
+from .frames import END, HEADER, Decoder, Frame, line_size
+from .protocol import COUNTER_BYTES, VERSION, WEIGHT_BYTES, Code, Info, Op, fingerprint
+from .uart import BYTE_BITS
 
-__all__ = ["Board", "LinkError", "Port", "train"]
+__all__ = ["BAUD", "TIMEOUT", "Board", "LinkError", "Port"]
 
 #: The type of a weight in a frame.
 _WEIGHT = np.dtype("<i2")
+#: Seconds that a board may take for an answer, besides the time that the line takes.
+TIMEOUT = 2.0
+#: Usual rate of the line.
+BAUD = 1_000_000
+#: Seconds after which a HELLO that is not answered is said again.
+_AGAIN = 0.25
+#: Most bytes that are taken from the port at once.
+_CHUNK = 1 << 16
+_SEQUENCES = 1 << 32
+_NOBODY = (
+    "no answer from the board: is it programmed with a bitstream of this version, and are --port "
+    "and --baud right?"
+)
+_REASONS: dict[int, str] = {
+    Code.SEQUENCE: "it expected another request: the line has lost or doubled one",
+    Code.OPERATION: "it does not know this operation",
+    Code.STATE: "it is not the time for it: a load of weights has been begun, or has not",
+    Code.ARGUMENT: "there is no such label or layer",
+    Code.LENGTH: "it has another length",
+    Code.VALUE: "a number is out of range",
+}
 
 
 class LinkError(RunError):
@@ -45,7 +64,7 @@ class Port(Protocol):
         ...
 
     def read(self, size: int = 1, /) -> bytes:
-        """Wait for `size` bytes, or for the port's time-out; return what has arrived by then."""
+        """Wait for `size` bytes, or for a short time; return what has arrived by then."""
         ...
 
     def write(self, data: bytes, /) -> int | None:
@@ -54,55 +73,69 @@ class Port(Protocol):
 
 
 class Board:
-    """A network at the other end of a port.
+    """A session with the network of a description, at the other end of a port.
 
     Parameters
     ----------
     port
-        The line. Its time-out is how long an answer may take.
+        The line.
+    spec
+        The description of the network that the board must hold.
+    baud
+        Rate of the line, from which follows how long an answer may take.
+    clock
+        Gives the time in seconds.
 
     Raises
     ------
+    InputError
+        From every method: if what is given is of another type, shape or range.
     LinkError
-        From every method: if the line is cut, does not answer, or has corrupted a frame, or the
-        answer is not one to the request.
+        From every method: if the line is cut, does not answer in time, or has corrupted a frame, or
+        the answer is not one to the request.
     """
 
-    def __init__(self, port: Port):
+    def __init__(
+        self,
+        port: Port,
+        spec: NetworkSpec,
+        *,
+        baud: int = BAUD,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.spec = spec
+        self.plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
         self._port = port
+        self._baud = baud
+        self._clock = clock
         self._decoder = Decoder()
         self._arrived: deque[Frame] = deque()
         self._sequence = 0
-        self._rejected: int | None = None
-        # Until the board has said how much it can hold, one request at a time.
-        self._buffer = 0
+        self._rejected = 0
+        #: What the board has said of itself last.
         self.info = self._greet()
-        self._buffer = self.info.buffer
-
-    def check(self, spec: NetworkSpec):
-        """Make sure that the board holds the network `spec`."""
-        if self.info.fingerprint != fingerprint(spec):
-            raise LinkError(
-                f"the board holds a network {self.info.name!r} that differs from {spec.path}; "
-                "program it with a bitstream of this description"
-            )
 
     def train(
         self, images: Iterable[np.ndarray], labels: Iterable[int]
     ) -> Iterator[Sequence[int]]:
         """Train on each image (uint8, M pixels) and give each layer's prediction of it."""
-        return self._samples(Op.TRAIN, images, labels)
+        return self._samples(Op.TRAIN, images, labels, strict=True)
 
     def infer(self, images: Iterable[np.ndarray]) -> Iterator[Sequence[int]]:
         """Give each layer's prediction of each image."""
-        return self._samples(Op.INFER, images, repeat(0))
+        return self._samples(Op.INFER, images, repeat(0), strict=False)
 
     def set(self, layer: int, *, lr: int, rule: str):
         """Set the learning-rate shift and the rule of a layer."""
+        plan = self.plans[_whole("layer", layer, 0, len(self.plans) - 1)]
+        lr = _whole(f"layer {layer}: lr", lr, plan.lr_min, plan.lr_max)
+        if rule not in {known.name.lower() for known in Rule}:
+            raise InputError(f"layer {layer}: rule: the hardware has none of name {quoted(rule)}")
         self._ask(Op.SET, layer, bytes([lr, Rule.named(rule).value]))
 
     def counters(self, layer: int) -> dict[str, int]:
         """Read a layer's performance counters, each at the instant in which it is sent."""
+        _whole("layer", layer, 0, len(self.plans) - 1)
         body = self._ask(Op.COUNTERS, layer).body
         fields = (body[i : i + COUNTER_BYTES] for i in range(0, len(body), COUNTER_BYTES))
         return {
@@ -110,48 +143,114 @@ class Board:
             for name, value in zip(COUNTERS, fields, strict=True)
         }
 
-    def read_weights(self, spec: NetworkSpec) -> list[np.ndarray]:
+    def read_weights(self) -> list[np.ndarray]:
         """Apply the last update, then read the weights: one int array (N, M + 1) a layer."""
         self._ask(Op.FLUSH)
         sequence = self._send(Op.READ)
         weights = []
-        for layer in spec.layers:
-            rows = [self._receive(sequence, Op.ROW).body for _ in range(layer.neurons)]
-            if any(len(row) != _WEIGHT.itemsize * layer.columns for row in rows):
-                raise LinkError(f"layer {layer.index} of the board has rows of another length")
-            weights.append(np.frombuffer(b"".join(rows), _WEIGHT).reshape(layer.neurons, -1))
-        self._receive(sequence, Op.READ)
-        return [array.astype(int) for array in weights]
+        for layer in self.spec.layers:
+            size = WEIGHT_BYTES * layer.columns
+            rows = [self._receive(sequence, Op.ROW, size).body for _ in range(layer.neurons)]
+            array = np.frombuffer(b"".join(rows), _WEIGHT).reshape(layer.neurons, -1)
+            if np.any((array >> (layer.wb - 1) != 0) & (array >> (layer.wb - 1) != -1)):
+                raise LinkError(
+                    f"layer {layer.index} of the board has weights of more than {layer.wb} bits; "
+                    "build its bitstream again"
+                )
+            weights.append(array.astype(int))
+        self._receive(sequence, Op.READ, 0)
+        return weights
 
     def load_weights(self, weights: Sequence[np.ndarray]):
-        """Replace all weights: one int array (N, M + 1) a layer."""
+        """Replace all weights: one array of integers (N, M + 1) a layer."""
+        if len(weights) != len(self.plans):
+            raise InputError(f"there are {len(weights)} arrays of weights, not {len(self.plans)}")
+        arrays = [_weights(plan, w) for plan, w in zip(self.plans, weights, strict=True)]
         self._ask(Op.LOAD)
         rows = (
-            (Op.ROW, layer, row.astype(_WEIGHT).tobytes())
-            for layer, array in enumerate(weights)
-            for row in array
+            (Op.ROW, layer, row.tobytes()) for layer, array in enumerate(arrays) for row in array
         )
         for _ in self._exchange(rows):
             pass
+        self.info = self._told(self._ask(Op.INFO).body)
 
-    def _samples(self, op: Op, images, labels) -> Iterator[Sequence[int]]:
+    def _samples(self, op: Op, images, labels, *, strict: bool) -> Iterator[Sequence[int]]:
+        classes = self.spec.classes
         requests = (
-            (op, int(label), np.asarray(image, np.uint8).tobytes())
-            for image, label in zip(images, labels, strict=False)
+            (op, _whole("a label", label, 0, classes - 1), self._pixels(image))
+            for image, label in zip(images, labels, strict=strict)
         )
-        return (tuple(frame.body) for frame in self._exchange(requests))
+        for frame in self._exchange(requests):
+            if any(prediction >= classes for prediction in frame.body):
+                raise LinkError(
+                    f"the board predicts class {max(frame.body)} of {classes}; "
+                    "build its bitstream again"
+                )
+            yield tuple(frame.body)
+
+    def _pixels(self, image) -> bytes:
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.shape != (self.spec.inputs,):
+            raise InputError(
+                f"an image must be pixels of type uint8 and shape ({self.spec.inputs},), not "
+                f"{image.dtype} {image.shape}"
+            )
+        return image.tobytes()
 
     def _greet(self) -> Info:
+        """Begin a session, whatever the board and the line are still busy with."""
+        # A row of weights that somebody else has asked for comes first.
+        row = max(WEIGHT_BYTES * layer.columns for layer in self.spec.layers)
+        deadline = self._deadline(self._size(Op.HELLO), row)
+        pause = _AGAIN + self._line_time(line_size(0) + line_size(self._size(Op.HELLO)))
+        again = 0.0
+        sequence = 0
+        while True:
+            if self._clock() >= again:
+                again = self._clock() + pause
+                # So the numbers of this session are, most likely, those of no other.
+                sequence = random.SystemRandom().randrange(_SEQUENCES)
+                # What END ends is the rest of what somebody else has begun to say.
+                self._write(bytes([END]) + Frame(sequence, Op.HELLO).encode())
+            self._listen(deadline, _NOBODY)
+            while self._arrived:
+                answer = self._arrived.popleft()
+                # Others are answers to those who were here before.
+                if (answer.sequence, answer.op) == (sequence, Op.HELLO):
+                    self._rejected = answer.argument
+                    self._decoder.rejected = 0
+                    self._sequence = (sequence + 1) % _SEQUENCES
+                    return self._check(self._told(answer.body))
+
+    def _told(self, body: bytes) -> Info:
         try:
-            info = Info.decode(self._ask(Op.INFO).body)
+            return Info.decode(body)
         except ValueError as error:
             raise LinkError(f"this board speaks another protocol: {error}") from error
+
+    def _check(self, info: Info) -> Info:
+        """Make sure that the board is one that can be spoken with, and holds the network."""
         if info.version != VERSION:
             raise LinkError(
                 f"this board speaks version {info.version} of the protocol, not {VERSION}; "
                 "build its bitstream again"
             )
+        if info.fingerprint != fingerprint(self.spec):
+            raise LinkError(
+                f"the board holds a network {quoted(info.name)} that differs from "
+                f"{self.spec.path}; program it with a bitstream of this description"
+            )
         return info
+
+    def _size(self, op: Op) -> int:
+        """Give the length of the body of the answer to a request; the most, if it varies."""
+        return {
+            Op.TRAIN: len(self.plans),
+            Op.INFER: len(self.plans),
+            Op.COUNTERS: COUNTER_BYTES * len(COUNTERS),
+            Op.INFO: 0xFF,
+            Op.HELLO: 0xFF,
+        }.get(op, 0)
 
     def _ask(self, op: Op, argument: int = 0, body: bytes = b"") -> Frame:
         (answer,) = self._exchange([(op, argument, body)])
@@ -162,51 +261,98 @@ class Board:
         under_way: deque[tuple[int, Op, int]] = deque()
         total = 0
         for op, argument, body in requests:
-            size = OVERHEAD + len(body)
-            while under_way and total + size > self._buffer:
+            size = HEADER + len(body)
+            while under_way and total + size > self.info.buffer:
                 sequence, sent, done = under_way.popleft()
+                answer = self._receive(sequence, sent, self._size(sent), total)
                 total -= done
-                yield self._receive(sequence, sent)
+                yield answer
             under_way.append((self._send(op, argument, body), op, size))
             total += size
         for sequence, sent, _ in under_way:
-            yield self._receive(sequence, sent)
+            yield self._receive(sequence, sent, self._size(sent), total)
 
     def _send(self, op: Op, argument: int = 0, body: bytes = b"") -> int:
         """Send a request and return its sequence."""
         sequence = self._sequence
-        self._sequence = (sequence + 1) % 256
-        with _line_errors():
-            self._port.write(Frame(sequence, op, argument, body).encode())
+        self._sequence = (sequence + 1) % _SEQUENCES
+        self._write(Frame(sequence, op, argument, body).encode())
         return sequence
 
-    def _receive(self, sequence: int, op: Op) -> Frame:
-        """Wait for the next frame, which must be the answer to this request."""
-        while not self._arrived:
-            with _line_errors():
-                received = self._port.read(max(1, self._port.in_waiting))
-            if not received:
-                raise LinkError(self._silence(op))
-            self._arrived.extend(self._decoder.feed(received))
-        answer = self._arrived.popleft()
-        if self._rejected is None:
-            self._rejected = answer.argument
-        if answer.argument != self._rejected or self._decoder.rejected:
-            raise LinkError(
-                "the line has corrupted a frame, or the board did not accept a request; "
-                "use a shorter cable or a lower --baud"
+    def _write(self, line: bytes):
+        with _line_errors():
+            self._port.write(line)
+
+    def _deadline(self, size: int, under_way: int = 0) -> float:
+        """Give the time by which an answer of `size` bytes must be here, `under_way` before it."""
+        line = line_size(0) + line_size(size) + 2 * line_size(under_way)
+        return self._clock() + TIMEOUT + self._line_time(line)
+
+    def _line_time(self, size: int) -> float:
+        return size * BYTE_BITS / self._baud
+
+    def _listen(self, deadline: float, complaint: str):
+        """Take in what has arrived, or wait a little for it."""
+        if self._clock() >= deadline:
+            raise LinkError(complaint)
+        with _line_errors():
+            received = self._port.read(min(max(1, self._port.in_waiting), _CHUNK))
+        self._arrived.extend(self._decoder.feed(received))
+
+    def _receive(self, sequence: int, op: Op, size: int, under_way: int = 0) -> Frame:
+        """Wait for the next frame, which must be the answer to this request, `size` bytes long."""
+        deadline = self._deadline(size, under_way)
+        while not self._arrived and not self._decoder.rejected:
+            self._listen(
+                deadline,
+                f"no answer from the board to {op.name}: the line is cut, or a frame was lost",
             )
+        answer = self._arrived.popleft() if self._arrived else None
+        if answer is None or answer.argument != self._rejected or self._decoder.rejected:
+            raise LinkError(
+                "the line has corrupted a frame; use a shorter cable or a lower --baud"
+            )
+        if (answer.sequence, answer.op) == (sequence, Op.ERROR):
+            reason = _REASONS.get(answer.body[0] if len(answer.body) == 1 else 0, "it says not why")
+            raise LinkError(f"the board refuses {op.name}: {reason}")
         if (answer.sequence, answer.op) != (sequence, op):
             raise LinkError(
                 f"the board answered operation {answer.op}, number {answer.sequence}, where "
-                f"{op.name}, number {sequence}, was expected; program the board anew"
+                f"{op.name}, number {sequence}, was expected; does another program use its line?"
+            )
+        if len(answer.body) != size and op != Op.INFO:
+            raise LinkError(
+                f"the board answered {op.name} with {len(answer.body)} bytes, not {size}; "
+                "build its bitstream again"
             )
         return answer
 
-    def _silence(self, op: Op) -> str:
-        if self._rejected is None:
-            return "no answer from the board: is it programmed, and are --port and --baud right?"
-        return f"no answer from the board to {op.name}: the line is cut, or a frame was lost"
+
+def _whole(what: str, value: Any, low: int, high: int) -> int:
+    """Check that a value is a whole number in a range, of Python's or NumPy's types."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise InputError(f"{what} must be a whole number, not {quoted(value)}")
+    if not low <= value <= high:
+        raise InputError(f"{what} must be from {low} to {high}, not {quoted(int(value))}")
+    return int(value)
+
+
+def _weights(plan: LayerPlan, weights) -> np.ndarray:
+    """Check the weights of a layer, and give them as they go into frames."""
+    layer, array = plan.layer, np.asarray(weights)
+    shape = (layer.neurons, layer.columns)
+    if array.dtype.kind not in "iu" or array.shape != shape:
+        raise InputError(
+            f"the weights of layer {layer.index} must be integers of shape {shape}, not "
+            f"{array.dtype} {array.shape}"
+        )
+    low, high = -(1 << layer.wb - 1), (1 << layer.wb - 1) - 1
+    if array.min() < low or array.max() > high:
+        raise InputError(
+            f"the weights of layer {layer.index} must be from {low} to {high}, not "
+            f"{array.min()} to {array.max()}"
+        )
+    return array.astype(_WEIGHT)
 
 
 @contextmanager
@@ -216,119 +362,3 @@ def _line_errors():
         yield
     except OSError as error:
         raise LinkError(f"the line is cut: {error}") from error
-
-
-def train(
-    board: Board,
-    spec: NetworkSpec,
-    data: Data,
-    folder: Path,
-    *,
-    epochs: int,
-    test: int,
-    resume: bool = False,
-) -> list[list[float]]:
-    """Train the board's network on a data set and show the test accuracy after each epoch.
-
-    The board starts from the weights it holds. After each epoch `folder/weights.npz` holds the
-    weights (W0, W1, ...) and the accuracies so far, and a training that was cut can be taken up
-    there; `folder/result.json` says how far it came, however it ends.
-
-    Parameters
-    ----------
-    board, spec
-        The board, and the description of the network that it holds.
-    data
-        What to train and test on.
-    folder
-        Where to leave the files; made if need be.
-    epochs
-        Passes over the training samples, those of an earlier training included.
-    test
-        How many test samples to evaluate after each epoch, at least 1.
-    resume
-        Load the weights of `folder` first and go on after their epoch.
-
-    Returns
-    -------
-    For each epoch the test accuracy of each layer, in percent.
-
-    Raises
-    ------
-    LinkError
-        From the board, or if there is nothing to resume.
-    """
-    board.check(spec)
-    _check_schedule(spec, epochs)
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = folder / "weights.npz"
-    accuracies: list[list[float]] = []
-    samples = 0
-    if resume:
-        accuracies, weights = _load(saved, spec)
-        board.load_weights(weights)
-        samples = len(accuracies) * len(data.train_y)
-    try:
-        for epoch in range(len(accuracies), epochs):
-            for layer in spec.layers:
-                board.set(layer.index, lr=spec.lr_shift(layer, epoch), rule=layer.rule)
-            chosen = order(spec.seed, epoch, len(data.train_y))
-            images, labels = data.train_x[chosen], data.train_y[chosen]
-            title = f"epoch {epoch + 1}/{epochs}"
-            for _ in _watch(board.train(images, labels), labels, title, len(spec.layers)):
-                samples += 1
-            images, labels = data.test_x[:test], data.test_y[:test]
-            right = deque(_watch(board.infer(images), labels, "test", len(spec.layers)), 1).pop()
-            accuracies.append([round(float(100 * r), 2) for r in right / len(labels)])
-            weights = board.read_weights(spec)
-            arrays: dict[str, Any] = {f"W{i}": array for i, array in enumerate(weights)}
-            part = saved.with_suffix(".part.npz")
-            np.savez(part, accuracies=np.array(accuracies), **arrays)
-            part.replace(saved)
-            tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
-    finally:
-        result = {"name": spec.name, "samples": samples, "test_accuracy": accuracies}
-        (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    return accuracies
-
-
-def _check_schedule(spec: NetworkSpec, epochs: int):
-    for layer in spec.layers:
-        highest = LayerPlan(layer, spec.lr_growth).lr_max
-        for epoch in range(epochs):
-            shift = spec.lr_shift(layer, epoch)
-            if shift > highest:
-                raise LinkError(
-                    f"epoch {epoch + 1} needs a learning-rate shift of {shift} "
-                    f"in layer {layer.index}, and the hardware was built for at most {highest}; "
-                    f"raise epochs in {spec.path} and build the bitstream again"
-                )
-
-
-def _load(saved: Path, spec: NetworkSpec) -> tuple[list[list[float]], list[np.ndarray]]:
-    try:
-        with np.load(saved) as arrays:
-            weights = [
-                arrays[f"W{layer.index}"].reshape(layer.neurons, layer.columns)
-                for layer in spec.layers
-            ]
-            return arrays["accuracies"].tolist(), weights
-    except (OSError, ValueError, KeyError) as error:
-        raise LinkError(f"nothing to take up again: {error}") from error
-
-
-def _watch(
-    predictions: Iterator[Sequence[int]], labels: np.ndarray, title: str, layers: int
-) -> Iterator[np.ndarray]:
-    """Show a progress bar with the accuracy of each layer; give the correct ones so far."""
-    right = np.zeros(layers)
-    with tqdm(total=len(labels), desc=title, unit="sample", leave=False) as bar:
-        for done, (label, prediction) in enumerate(zip(labels, predictions, strict=True), 1):
-            right += np.asarray(prediction) == label
-            bar.set_postfix_str(_percent(100 * right / done), refresh=False)
-            bar.update()
-            yield right
-
-
-def _percent(values: Iterable[float]) -> str:
-    return " / ".join(f"{value:.1f}" for value in values) + " %"

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The protocol of the byte link: what a host can ask of a network on a board.
 
-Requests and responses are frames (`boards.frames`). Every request that is carried out is answered
-by a frame with its sequence and operation; READ is answered by one ROW frame for each row of
-weights first. A request that makes no sense (unknown operation, wrong length, no such layer,
-anything but ROW while weights are loaded, ROW while they are not) is rejected like a broken frame:
-no answer, and the count of rejected frames, which each response carries, goes up. Requests are
-carried out one after another.
+Requests and responses are frames (`boards.frames`). Requests are carried out one after another,
+and every request is answered by a frame with its sequence: by its operation if it was carried out,
+by ERROR with a `Code` if it was refused, which changes nothing. READ is answered by one ROW frame
+for each row of weights first.
+
+A session begins with HELLO, which is accepted at any time and from anyone. Its sequence is a number
+that the host draws; each request after it has the sequence of the one before plus 1, and one with
+another sequence is refused, so nothing is carried out twice. HELLO ends whatever the session
+before it has left: requests that still wait are dropped, and a LOAD that was begun is completed
+with zeros.
+
+A frame that does not arrive whole is not answered but counted; each response carries the count.
+After it, and after power-up, nothing but HELLO is taken.
 
 | operation | argument | body | body of the response |
 |---|---|---|---|
@@ -17,10 +24,11 @@ carried out one after another.
 | ROW | layer | M + 1 weights | (all rows of layer 0, then of layer 1, ..., after LOAD) |
 | SET | layer | lr, rule | |
 | COUNTERS | layer | | the counters in the order of `hw.ports.COUNTERS`, 6 bytes each |
-| INFO | 0 | | see `Info` |
+| INFO, HELLO | 0 | | see `Info` |
 
-Numbers of more than a byte are little-endian; a weight is a signed number of 2 bytes.
-Each counter is taken as it is sent; between requests only `cycles` and `stall_input` go on.
+Numbers of more than a byte are little-endian; a weight is a signed number of 2 bytes. A weight
+outside its layer's range ends LOAD as HELLO does. Each counter is taken as it is sent; between
+requests only `cycles` and `stall_input` go on.
 """
 
 import struct
@@ -42,6 +50,7 @@ __all__ = [
     "COUNTER_BYTES",
     "VERSION",
     "WEIGHT_BYTES",
+    "Code",
     "Info",
     "LinkShape",
     "Op",
@@ -49,7 +58,7 @@ __all__ = [
 ]
 
 #: Version of the protocol, which INFO states.
-VERSION = 1
+VERSION = 2
 #: Bytes of a counter in a frame.
 COUNTER_BYTES = 6
 
@@ -66,6 +75,27 @@ class Op(enum.IntEnum, shape=8):
     SET = 6
     COUNTERS = 7
     INFO = 8
+    HELLO = 9
+    #: Only in responses.
+    ERROR = 10
+
+
+class Code(enum.IntEnum, shape=8):
+    """Why a request was refused: the first of these that holds."""
+
+    NONE = 0
+    #: Its sequence is not the next one.
+    SEQUENCE = 1
+    #: There is no such operation.
+    OPERATION = 2
+    #: ROW without LOAD, or a command of the network before all rows of a LOAD have come.
+    STATE = 3
+    #: No such label or layer, or not the layer whose row is next.
+    ARGUMENT = 4
+    #: The body has another length.
+    LENGTH = 5
+    #: A number in the body is out of range.
+    VALUE = 6
 
 
 def fingerprint(spec: NetworkSpec) -> int:
@@ -82,36 +112,47 @@ class Info:
     frequency
         System clock in Hz.
     buffer
-        Bytes of frames that may be under way to the board at once.
+        Bytes of requests, each with its header, that may be under way to the board at once.
     fingerprint
         See `fingerprint`.
     name
         Name of the network.
+    incomplete
+        A LOAD was begun, and none has been completed since: the weights are of no use.
+    version
+        Version of the protocol.
     """
 
     frequency: int
     buffer: int
     fingerprint: int
     name: str
-    #: Version of the protocol.
+    incomplete: bool = False
     version: int = VERSION
 
-    _FORMAT = struct.Struct("<BIHI")
+    _FORMAT = struct.Struct("<BIHIB")
 
     def encode(self) -> bytes:
-        """Compute the body of the response to INFO."""
-        numbers = self._FORMAT.pack(self.version, self.frequency, self.buffer, self.fingerprint)
+        """Compute the body of the response to INFO and HELLO."""
+        numbers = self._FORMAT.pack(
+            self.version, self.frequency, self.buffer, self.fingerprint, self.incomplete
+        )
         return numbers + self.name.encode()
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Read what `encode` wrote; raises `ValueError` if it is something else."""
         try:
-            version, frequency, buffer, fingerprint = cls._FORMAT.unpack_from(body)
+            version, frequency, buffer, fingerprint, incomplete = cls._FORMAT.unpack_from(body)
             name = body[cls._FORMAT.size :].decode()
         except (struct.error, UnicodeDecodeError) as error:
-            raise ValueError(f"not a description of a board: {body.hex()}") from error
-        return cls(frequency, buffer, fingerprint, name, version)
+            raise ValueError(f"not a description of a board: {body[:40].hex()}") from error
+        return cls(frequency, buffer, fingerprint, name, bool(incomplete & 1), version)
+
+    @property
+    def incomplete_bit(self) -> int:
+        """The bit of the response that says so, and the only one that ever changes."""
+        return 8 * (self._FORMAT.size - 1)
 
 
 @dataclass(frozen=True)
@@ -144,6 +185,11 @@ class LinkShape:
         return body_max(self.spec)
 
     @property
-    def buffer(self) -> int:
-        """Bytes of the ring: two of the longest frames, and at least one block of memory."""
+    def depth(self) -> int:
+        """Bytes of the ring: two of the longest requests, and at least one block of memory."""
         return ring_bytes(HEADER + self.body_max)
+
+    @property
+    def window(self) -> int:
+        """Bytes of requests that may be under way: there is always room for one more HELLO."""
+        return min(self.depth - HEADER, 0xFFFF)

@@ -38,8 +38,6 @@ PLATFORMS = {
 }
 #: Frequency of the crystal in Hz.
 CRYSTAL = 25_000_000
-#: Silence within a frame, in seconds, after which the board no longer waits for the rest of it.
-IDLE = 0.1
 #: The share of correct samples from which each LED of the bar is lit.
 LEVELS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
 
@@ -95,8 +93,7 @@ class ULX3STop(wiring.Component):
         self._network = Network(spec=spec, primitives=ECP5)
         self._link = Link(
             shape=shape,
-            info=Info(clock, shape.buffer, fingerprint(spec), spec.name),
-            idle=int(IDLE * clock),
+            info=Info(clock, shape.window, fingerprint(spec), spec.name),
             primitives=ECP5,
         )
         super().__init__({})

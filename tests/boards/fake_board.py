@@ -4,8 +4,10 @@
 import numpy as np
 
 from boards.frames import Decoder, Frame
-from boards.protocol import Info, Op, fingerprint
+from boards.host import Board
+from boards.protocol import Code, Info, Op, fingerprint
 from golden.spec import parse
+from hw.plan import LayerPlan
 from hw.ports import COUNTERS
 
 TABLE = {
@@ -19,10 +21,16 @@ TABLE = {
 SPEC = parse(TABLE, "tiny.toml")
 
 
+def connect(port, spec=SPEC):
+    """Begin a session."""
+    return Board(port, spec, clock=port.clock)
+
+
 class FakeBoard:
     """A port to a board that learns by heart: it knows the label of each image it has trained on.
 
-    `limit`: how many bytes of requests it takes before the line is cut.
+    `limit`: how many bytes of requests it takes before the line is cut. `clock` goes on by
+    `pause` seconds whenever a read finds nothing.
     """
 
     def __init__(self, *, limit=None, error=None, buffer=64, **info):
@@ -33,13 +41,21 @@ class FakeBoard:
         self.known = {}
         self.registers = {}
         self.weights = [np.zeros((p.neurons, p.columns), "<i2") for p in SPEC.layers]
-        self.rows = []
+        self.rows = None
+        self.incomplete = False
+        self.expected = 0
         self.rejected = 0
         self.taken = 0
         self.pending = 0
         self.most_pending = 0
         self.out = bytearray()
         self.decoder = Decoder()
+        self.seconds = 0.0
+        self.pause = 1.0
+
+    def clock(self):
+        """Give the time."""
+        return self.seconds
 
     @property
     def in_waiting(self):
@@ -48,6 +64,8 @@ class FakeBoard:
     def read(self, size=1):
         taken = bytes(self.out[:size])
         del self.out[:size]
+        if not taken:
+            self.seconds += self.pause
         if not self.out:
             self.pending = 0
         return taken
@@ -62,26 +80,42 @@ class FakeBoard:
         self.most_pending = max(self.most_pending, self.pending)
         for frame in self.decoder.feed(data):
             for op, body in self.answers(frame):
-                self.out += Frame(frame.sequence, op, self.rejected, body).encode()
+                self.say(Frame(frame.sequence, op, self.rejected, body))
+
+    def say(self, frame):
+        """Send a frame."""
+        self.out += frame.encode()
 
     def answers(self, frame):
         body = b""
+        if frame.op == Op.HELLO:
+            self.expected = frame.sequence
+            self.rows = None
+        if frame.sequence != self.expected:
+            yield Op.ERROR, bytes([Code.SEQUENCE])
+            return
+        self.expected = (self.expected + 1) % 2**32
         if frame.op in (Op.TRAIN, Op.INFER):
             if frame.op == Op.TRAIN:
                 self.known[frame.body] = frame.argument
             body = bytes([self.known.get(frame.body, 0)] * len(SPEC.layers))
         elif frame.op == Op.READ:
             yield from ((Op.ROW, row.tobytes()) for array in self.weights for row in array)
+        elif frame.op == Op.LOAD:
+            self.rows, self.incomplete = [], True
         elif frame.op == Op.ROW:
             self.rows.append(np.frombuffer(frame.body, "<i2"))
             if len(self.rows) == sum(layer.neurons for layer in SPEC.layers):
                 self.weights = [
                     np.array([self.rows.pop(0) for _ in range(p.neurons)]) for p in SPEC.layers
                 ]
+                self.rows, self.incomplete = None, False
         elif frame.op == Op.SET:
+            plan = LayerPlan(SPEC.layers[frame.argument], SPEC.lr_growth)
+            assert plan.lr_min <= frame.body[0] <= plan.lr_max
             self.registers.setdefault(frame.argument, []).append(tuple(frame.body))
         elif frame.op == Op.COUNTERS:
             body = b"".join((n << 40).to_bytes(6, "little") for n in range(len(COUNTERS)))
-        elif frame.op == Op.INFO:
-            body = Info(buffer=self.buffer, **self.info).encode()
+        elif frame.op in (Op.INFO, Op.HELLO):
+            body = Info(buffer=self.buffer, incomplete=self.incomplete, **self.info).encode()
         yield frame.op, body

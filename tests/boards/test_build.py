@@ -123,10 +123,10 @@ def test_seeds(tmp_path, tools):
         "YOSYS -q -l top.rpt top.ys",
         "NEXTPNR_ECP5 --quiet --report seed1.part/report.json --log seed1.part/top.tim "
         "--textcfg seed1.part/top.config --seed 1",
-        "ECPPACK --compress --input seed1/top.config --bit seed1/top.bit",
+        "ECPPACK --compress --input seed1/top.config --bit bitstream.part/top.bit",
         "NEXTPNR_ECP5 --quiet --report seed5.part/report.json --log seed5.part/top.tim "
         "--textcfg seed5.part/top.config --seed 5",
-        "ECPPACK --compress --input seed5/top.config --bit seed5/top.bit",
+        "ECPPACK --compress --input seed5/top.config --bit bitstream.part/top.bit",
     ]
 
 
@@ -177,7 +177,8 @@ def test_tool_missing(monkeypatch):
     """A tool that is not there is named, and how to get it."""
     monkeypatch.setenv("YOSYS", "/nowhere/yosys")
     message = (
-        "/nowhere/yosys is not installed: pip install 'lel[boards]', or name another in YOSYS"
+        "/nowhere/yosys is not installed: pip install 'lel[boards]', take it from your system's "
+        "packages, or name another in YOSYS"
     )
     with pytest.raises(BuildError, match=f"^{re.escape(message)}$"):
         tool("YOSYS")

@@ -3,172 +3,26 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import Array, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.sim import Simulator
 
 from boards.frames import Frame
-from boards.host import Board, LinkError
-from boards.link import Link
-from boards.protocol import Info, LinkShape, Op, fingerprint
+from boards.host import LinkError
+from boards.protocol import Code, Info, LinkShape, Op, fingerprint
 from golden.model import IntegerNetwork
 from golden.spec import parse
 from hw.network import Network
 from hw.plan import LayerPlan
-from hw.ports import COUNTERS, Command, LayerSignature, Rule, beat
+from hw.ports import COUNTERS, Rule
 from hw.primitives import PORTABLE
-
-TABLE = {
-    "name": "tiny",
-    "inputs": 6,
-    "classes": 5,
-    "seed": 1,
-    "epochs": 2,
-    "lr_step": 1,
-    "layer": [{"neurons": 4, "lanes": 2}, {"neurons": 3, "lanes": 1, "rule": "scfb"}],
-}
-SPEC = parse(TABLE, "tiny.toml")
-PLANS = [LayerPlan(layer, SPEC.lr_growth) for layer in SPEC.layers]
-
-
-def prediction(layer, image, lr, rule):
-    """What layer `layer` of the stand-in says of an image."""
-    return (int(np.sum(image)) + 3 * layer + lr + rule.value) % 4
-
-
-class StandIn(wiring.Component):
-    """Has a network's ports, keeps its weights, and answers at once, if wrongly."""
-
-    def __init__(self):
-        layers = {f"layer{i}": Out(LayerSignature(plan)) for i, plan in enumerate(PLANS)}
-        super().__init__({"i": In(stream.Signature(beat(SPEC.classes, 1))), **layers})
-
-    def elaborate(self, platform):
-        m = Module()
-        total = Signal(8)
-        position = Signal(8)
-        layers = [getattr(self, f"layer{i}") for i in range(len(PLANS))]
-        header = self.i.payload.header
-        is_sample = (header.command == Command.TRAIN) | (header.command == Command.INFER)
-        done = Signal()
-        busy = Signal(len(PLANS))
-        m.d.comb += self.i.ready.eq(~busy.any())
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [total.eq(total + self.i.payload.x[0]), position.eq(position + 1)]
-            with m.If(~is_sample | (position == SPEC.inputs - 1)):
-                m.d.sync += position.eq(0)
-                m.d.comb += done.eq(1)
-        with m.If(done):
-            m.d.sync += [total.eq(0), busy.eq(-1)]
-        kept = Signal.like(header)
-        value = Signal.like(total)
-        with m.If(done):
-            m.d.sync += [kept.eq(header), value.eq(total + self.i.payload.x[0])]
-
-        for i, (plan, layer) in enumerate(zip(PLANS, layers, strict=True)):
-            count = plan.layer.weights
-            weights = Array(
-                Signal(signed(plan.layer.wb), init=j - 7, name=f"w{i}_{j}") for j in range(count)
-            )
-            at = Signal(range(count))
-            finished = Signal()
-            out, into = layer.weights_out, layer.weights_in
-            guess = Signal(8)
-            m.d.comb += [
-                guess.eq((value + 3 * i + layer.lr + layer.rule.as_value())[:2]),
-                out.payload.eq(weights[at]),
-                out.valid.eq(busy[i] & (kept.command == Command.READ) & ~finished),
-                into.ready.eq(busy[i] & (kept.command == Command.LOAD) & ~finished),
-                layer.result.valid.eq(
-                    busy[i]
-                    & (
-                        finished
-                        | ((kept.command != Command.READ) & (kept.command != Command.LOAD))
-                    )
-                ),
-                layer.result.payload.header.eq(kept),
-                layer.result.payload.prediction.eq(guess),
-                layer.result.payload.correct.eq(guess == kept.label),
-            ]
-            with m.If(into.valid & into.ready):
-                m.d.sync += weights[at].eq(into.payload)
-            with m.If((out.valid & out.ready) | (into.valid & into.ready)):
-                m.d.sync += at.eq(Mux(at == count - 1, 0, at + 1))
-                with m.If(at == count - 1):
-                    m.d.sync += finished.eq(1)
-            with m.If(layer.result.valid & layer.result.ready):
-                m.d.sync += [busy[i].eq(0), finished.eq(0)]
-            m.d.comb += [
-                layer.counters[name].eq((i + 1 << 40) + n) for n, name in enumerate(COUNTERS)
-            ]
-        return m
-
-
-class SimulatedPort:
-    """A port to a link in Amaranth's simulator: bytes in, clocks until bytes come out."""
-
-    #: Clocks without a byte after which `read` gives up.
-    TIMEOUT = 3000
-    #: Clocks of a byte on the line.
-    BYTE = 12
-
-    def __init__(self, network, **info):
-        described = {"frequency": 25_000_000, "fingerprint": fingerprint(SPEC), "name": SPEC.name}
-        shape = LinkShape(SPEC, PLANS)
-        m = Module()
-        m.submodules.network = network
-        m.submodules.link = self.link = Link(
-            shape=shape,
-            info=Info(**{**described, "buffer": shape.buffer, **info}),
-            idle=500,
-            primitives=PORTABLE,
-        )
-        wiring.connect(m, self.link.samples, network.i)
-        for i in range(len(PLANS)):
-            wiring.connect(m, getattr(self.link, f"layer{i}"), getattr(network, f"layer{i}"))
-        self.to_board = bytearray()
-        self.from_board = bytearray()
-        self.seen = []
-        self._clocks = 0
-        self._simulator = Simulator(m)
-        self._simulator.add_clock(1e-6)
-        self._simulator.add_testbench(self._line, background=True)
-
-    async def _line(self, ctx):
-        """Move a byte each way in `BYTE` clocks at most."""
-        rx, tx = self.link.rx, self.link.tx
-        clocks = 0
-        async for _clk, _rst, valid, byte, seen, correct in ctx.tick().sample(
-            tx.valid & tx.ready, tx.payload, self.link.seen, self.link.correct
-        ):
-            if valid:
-                self.from_board.append(byte)
-            if seen:
-                self.seen.append(correct)
-            clocks = (clocks + 1) % self.BYTE
-            ctx.set(tx.ready, clocks == 0)
-            ctx.set(rx.valid, clocks == 0 and bool(self.to_board))
-            if clocks == 0 and self.to_board:
-                ctx.set(rx.payload, self.to_board.pop(0))
-
-    @property
-    def in_waiting(self):
-        return len(self.from_board)
-
-    def write(self, data):
-        self.to_board += data
-
-    def read(self, size=1):
-        waited = 0
-        while len(self.from_board) < size and waited < self.TIMEOUT:
-            step = 1 if self.to_board else 20
-            self._clocks += step
-            waited = 0 if self.to_board else waited + step
-            self._simulator.run_until(self._clocks * 1e-6)
-        taken = bytes(self.from_board[:size])
-        del self.from_board[:size]
-        return taken
+from tests.boards.simulated_board import (
+    PLANS,
+    SPEC,
+    TABLE,
+    SimulatedPort,
+    StandIn,
+    connect,
+    exchange,
+    prediction,
+)
 
 
 @pytest.fixture
@@ -179,13 +33,11 @@ def port():
 
 def test_info(port):
     """The board names itself, and is checked against a description."""
-    board = Board(port)
-    assert board.info == Info(25_000_000, 2048, fingerprint(SPEC), "tiny")
-    board.check(SPEC)
+    assert connect(port).info == Info(25_000_000, 2040, fingerprint(SPEC), "tiny")
     other = parse({**TABLE, "seed": 2}, "other.toml")
     message = "the board holds a network 'tiny' that differs from other.toml; program it with a"
     with pytest.raises(LinkError, match=f"^{message}"):
-        board.check(other)
+        connect(port, other)
 
 
 def test_samples(port):
@@ -193,7 +45,7 @@ def test_samples(port):
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (12, SPEC.inputs), np.uint8)
     labels = rng.integers(0, 4, 12)
-    board = Board(port)
+    board = connect(port)
     rules = [Rule.SYM, Rule.SCFB]
     expected = [
         tuple(prediction(i, image, 6, rule) for i, rule in enumerate(rules)) for image in images
@@ -208,7 +60,7 @@ def test_samples(port):
 
 def test_registers(port):
     """The learning rate and the rule reach the layer they are meant for, and only it."""
-    board = Board(port)
+    board = connect(port)
     image = np.arange(SPEC.inputs, dtype=np.uint8)
     board.set(1, lr=9, rule="frozen")
     (guesses,) = board.infer([image])
@@ -217,86 +69,137 @@ def test_registers(port):
 
 def test_weights(port):
     """Weights go in and come out, row by row, of every layer."""
-    board = Board(port)
+    board = connect(port)
     before = [np.arange(p.layer.weights).reshape(p.layer.neurons, -1) - 7 for p in PLANS]
-    for got, expected in zip(board.read_weights(SPEC), before, strict=True):
+    for got, expected in zip(board.read_weights(), before, strict=True):
         np.testing.assert_array_equal(got, expected)
     rng = np.random.default_rng(2)
     weights = [rng.integers(-2048, 2048, (p.layer.neurons, p.layer.columns)) for p in PLANS]
     board.load_weights(weights)
-    for got, expected in zip(board.read_weights(SPEC), weights, strict=True):
+    for got, expected in zip(board.read_weights(), weights, strict=True):
         np.testing.assert_array_equal(got, expected)
-    assert len(list(board.train(np.zeros((2, SPEC.inputs)), [0, 0]))) == 2
+    assert len(list(board.train(np.zeros((2, SPEC.inputs), np.uint8), [0, 0]))) == 2
 
 
 def test_counters(port):
     """Each counter of each layer arrives under its name."""
-    board = Board(port)
+    board = connect(port)
     for i in range(len(PLANS)):
         expected = {name: (i + 1 << 40) + n for n, name in enumerate(COUNTERS)}
         assert board.counters(i) == expected
 
 
 @pytest.mark.parametrize(
-    "request_",
+    ("code", "op", "argument", "body"),
     [
-        (99, 0, b""),
-        (Op.TRAIN, 0, bytes(SPEC.inputs - 1)),
-        (Op.INFER, SPEC.classes, bytes(SPEC.inputs)),
-        (Op.FLUSH, 0, b"x"),
-        (Op.ROW, 0, bytes(14)),
-        (Op.SET, 2, bytes(2)),
-        (Op.SET, 0, bytes(3)),
-        (Op.COUNTERS, 2, b""),
-        (Op.INFO, 0, b"x"),
+        (Code.OPERATION, 99, 0, b""),
+        (Code.OPERATION, Op.ERROR, 0, b""),
+        (Code.LENGTH, Op.TRAIN, 0, bytes(SPEC.inputs - 1)),
+        (Code.LENGTH, Op.TRAIN, 0, bytes(SPEC.inputs + 1)),
+        (Code.ARGUMENT, Op.TRAIN, SPEC.classes, bytes(SPEC.inputs)),
+        (Code.ARGUMENT, Op.TRAIN, 255, bytes(SPEC.inputs)),
+        (Code.ARGUMENT, Op.INFER, SPEC.classes, bytes(SPEC.inputs)),
+        (Code.LENGTH, Op.FLUSH, 0, b"x"),
+        (Code.ARGUMENT, Op.READ, 1, b""),
+        (Code.ARGUMENT, Op.LOAD, 1, b""),
+        (Code.STATE, Op.ROW, 0, bytes(14)),
+        (Code.ARGUMENT, Op.SET, 2, bytes(2)),
+        (Code.LENGTH, Op.SET, 0, bytes([6])),
+        (Code.LENGTH, Op.SET, 0, bytes([6, 0, 0])),
+        (Code.VALUE, Op.SET, 0, bytes([6, 4])),
+        (Code.VALUE, Op.SET, 0, bytes([6, 255])),
+        (Code.ARGUMENT, Op.COUNTERS, 2, b""),
+        (Code.LENGTH, Op.INFO, 0, b"x"),
+        (Code.LENGTH, Op.HELLO, 0, b"x"),
     ],
 )
-def test_refused(port, request_):
-    """What makes no sense is not answered but counted, and what follows is carried out."""
-    board = Board(port)
-    port.write(Frame(7, *request_).encode())
-    with pytest.raises(LinkError, match="or the board did not accept a request"):
-        board.counters(0)
-    assert len(list(Board(port).infer(np.zeros((1, SPEC.inputs))))) == 1
+def test_refused(port, code, op, argument, body):
+    """What makes no sense is refused and says why, and what follows is carried out."""
+    connect(port)
+    assert exchange(port, 77, Op.HELLO)[0].op == Op.HELLO
+    sequence = 1000 if op == Op.HELLO else 78
+    answers = exchange(port, sequence, op, argument, body)
+    assert answers == [Frame(sequence, Op.ERROR, 0, bytes([code]))]
+    # The number of a request that was refused is used up all the same.
+    image = bytes(range(SPEC.inputs))
+    (answer,) = exchange(port, sequence + 1, Op.INFER, 0, image)
+    guesses = [prediction(0, list(image), 6, Rule.SYM), prediction(1, list(image), 6, Rule.SCFB)]
+    assert answer == Frame(sequence + 1, Op.INFER, 0, bytes(guesses))
+    assert port.seen == [sum((guess == 0) << i for i, guess in enumerate(guesses))]
+
+
+def test_rates(port):
+    """SET takes exactly the rates that the layer was built for; others change nothing."""
+    connect(port)
+    exchange(port, 0, Op.HELLO)
+    image = bytes(range(SPEC.inputs))
+    plan, lr = PLANS[0], 6
+    sequence = 1
+    for value in [*range(16), 31, 32, 38, 255]:
+        (answer,) = exchange(port, sequence, Op.SET, 0, bytes([value, Rule.SYM.value]))
+        if plan.lr_min <= value <= plan.lr_max:
+            lr = value
+            assert answer.op == Op.SET
+        else:
+            assert answer == Frame(sequence, Op.ERROR, 0, bytes([Code.VALUE]))
+        (answer,) = exchange(port, sequence + 1, Op.INFER, 0, image)
+        assert answer.body[0] == prediction(0, list(image), lr, Rule.SYM)
+        sequence += 2
 
 
 def test_refused_while_loading(port):
     """During LOAD only the row that is next is accepted; the load is completed all the same."""
-    board = Board(port)
-    rows = [(i, bytes(2 * p.layer.columns)) for i, p in enumerate(PLANS)]
-    port.write(Frame(1, Op.LOAD).encode())
-    port.write(Frame(2, Op.ROW, *rows[1]).encode())
-    port.write(Frame(3, Op.TRAIN, 0, bytes(SPEC.inputs)).encode())
-    port.write(Frame(4, Op.READ).encode())
-    for plan, row in zip(PLANS, rows, strict=True):
-        for _ in range(plan.layer.neurons):
-            port.write(Frame(5, Op.ROW, *row).encode())
-    with pytest.raises(LinkError):
-        board.counters(0)
-    port.read(1000)
-    for array in Board(port).read_weights(SPEC):
-        assert not array.any()
+    connect(port)
+    exchange(port, 0, Op.HELLO)
+    rows = [(i, bytes([i + 1, 0] * p.layer.columns)) for i, p in enumerate(PLANS)]
+    requests = [
+        (Op.LOAD, Code.NONE),
+        (Op.LOAD, Code.STATE),
+        (Op.ROW, Code.ARGUMENT, *rows[1]),
+        (Op.ROW, Code.ARGUMENT, 2, rows[1][1]),
+        (Op.ROW, Code.LENGTH, 0, rows[0][1][:-2]),
+        (Op.TRAIN, Code.STATE, 0, bytes(SPEC.inputs)),
+        (Op.READ, Code.STATE),
+        (Op.FLUSH, Code.STATE),
+        (Op.SET, Code.NONE, 0, bytes([6, 0])),
+        *[(Op.ROW, Code.NONE, *rows[0])] * PLANS[0].layer.neurons,
+        (Op.ROW, Code.ARGUMENT, *rows[0]),
+        *[(Op.ROW, Code.NONE, *rows[1])] * PLANS[1].layer.neurons,
+        (Op.ROW, Code.STATE, *rows[0]),
+    ]
+    for sequence, (op, code, *rest) in enumerate(requests, 1):
+        (answer,) = exchange(port, sequence, op, *rest)
+        expected = (op, b"") if code == Code.NONE else (Op.ERROR, bytes([code]))
+        assert (answer.op, answer.body) == expected
+    board = connect(port)
+    assert not board.info.incomplete
+    for i, array in enumerate(board.read_weights()):
+        assert (array == i + 1).all()
 
 
-def test_corrupted_byte(port):
-    """A request with a changed byte is not carried out; the host says so at the next answer."""
-    board = Board(port)
-    line = bytearray(Frame(1, Op.TRAIN, 0, bytes(SPEC.inputs)).encode())
-    line[8] ^= 4
-    port.write(bytes(line))
-    with pytest.raises(LinkError, match=r"^the line has corrupted a frame"):
-        board.counters(0)
-    assert port.seen == []
-
-
-def test_cut_frame(port):
-    """A request that breaks off is forgotten; a new host is answered."""
-    board = Board(port)
-    port.write(Frame(1, Op.TRAIN, 0, bytes(SPEC.inputs)).encode()[:9])
-    assert port.read(1) == b""
-    with pytest.raises(LinkError):
-        board.counters(0)
-    assert Board(port).info.name == "tiny"
+@pytest.mark.parametrize("word", [2048, -2049, 32767, -32768])
+@pytest.mark.parametrize("row", [0, 2, 6])
+def test_weight_out_of_range(port, word, row):
+    """It ends LOAD: what is left becomes 0, and the weights are said to be of no use."""
+    connect(port)
+    exchange(port, 0, Op.HELLO)
+    exchange(port, 1, Op.LOAD)
+    layers = [p.layer for p in PLANS for _ in range(p.layer.neurons)]
+    for n, layer in enumerate(layers[: row + 1]):
+        weights = np.full(layer.columns, 3, "<i2")
+        if n == row:
+            weights[1] = word
+        (answer,) = exchange(port, 2 + n, Op.ROW, layer.index, weights.tobytes())
+        assert answer.op == (Op.ERROR if n == row else Op.ROW)
+    assert answer.body == bytes([Code.VALUE])
+    board = connect(port)
+    assert board.info.incomplete
+    got = np.concatenate([array.ravel() for array in board.read_weights()])
+    given = sum(layer.columns for layer in layers[:row]) + 1
+    assert (got[:given] == 3).all()
+    assert not got[given:].any()
+    board.load_weights([np.ones((p.layer.neurons, p.layer.columns), int) for p in PLANS])
+    assert not board.info.incomplete
 
 
 @pytest.mark.parametrize(
@@ -319,7 +222,7 @@ def test_shape_errors(change, message):
 
 def test_network():
     """A network learns behind the link what the golden model does, from weights that are loaded."""
-    board = Board(SimulatedPort(Network(spec=SPEC, primitives=PORTABLE)))
+    board = connect(SimulatedPort(Network(spec=SPEC, primitives=PORTABLE)))
     golden = IntegerNetwork(SPEC)
     rng = np.random.default_rng(3)
     images = rng.integers(0, 256, (8, SPEC.inputs), np.uint8)
@@ -332,7 +235,7 @@ def test_network():
         for image, label, guesses in zip(images, labels, got, strict=True):
             steps = golden.train(image[None], [label], epoch)
             assert guesses == tuple(int(step.prediction) for step in steps)
-        weights = board.read_weights(SPEC)
+        weights = board.read_weights()
         for array, layer in zip(weights, golden.layers, strict=True):
             np.testing.assert_array_equal(array, layer.W)
 
@@ -347,7 +250,8 @@ def test_network():
 
 def test_info_round_trip():
     """INFO's body says what it was made from; anything else is told from it."""
-    info = Info(100_000_000, 4096, 0xDEADBEEF, "näme")
-    assert Info.decode(info.encode()) == info
+    for incomplete in False, True:
+        info = Info(100_000_000, 4096, 0xDEADBEEF, "näme", incomplete)
+        assert Info.decode(info.encode()) == info
     with pytest.raises(ValueError, match=r"^not a description of a board: 0102$"):
         Info.decode(b"\x01\x02")

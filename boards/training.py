@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Teaching a board a data set, so that a training which is cut can be taken up again."""
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from golden import weights
+from golden.data import Data
+from golden.errors import InputError
+from golden.files import write_text
+from golden.order import order
+from golden.weights import Weights
+
+from .host import Board, LinkError
+
+__all__ = ["INCOMPLETE", "train"]
+
+#: What is said of a board whose weights are of no use.
+INCOMPLETE = (
+    "the load of weights into the board was cut short, and they are of no use; load some with "
+    "python -m boards load, go on with a training with train --resume, or program the board anew"
+)
+
+
+def train(
+    board: Board,
+    data: Data,
+    folder: Path,
+    *,
+    epochs: int,
+    test: int,
+    resume: bool = False,
+) -> list[list[float]]:
+    """Train the board's network on a data set and show the test accuracy after each epoch.
+
+    The board starts from the weights it holds. `folder/weights.npz` holds them, and after each
+    epoch those of then, with the accuracies so far: a training that was cut can be taken up there.
+    What lay there before goes to `folder/weights.before.npz`. `folder/result.json` says how far
+    the training came, however it ends.
+
+    Parameters
+    ----------
+    board
+        The board.
+    data
+        What to train and test on.
+    folder
+        Where to leave the files; made if need be.
+    epochs
+        Passes over the training samples, those of an earlier training included.
+    test
+        How many test samples to evaluate after each epoch, at least 1.
+    resume
+        Load the weights of `folder` first and go on after their epoch.
+
+    Returns
+    -------
+    For each epoch the test accuracy of each layer, in percent.
+
+    Raises
+    ------
+    LinkError
+        From the board.
+    InputError
+        If there is nothing to resume, or the hardware was not built for so many epochs.
+    OSError
+        If a file cannot be written.
+    """
+    spec = board.spec
+    _check_schedule(board, epochs)
+    saved = folder / "weights.npz"
+    accuracies: list[list[float]] = []
+    if resume:
+        accuracies = _take_up(board, saved)
+    elif board.info.incomplete:
+        raise LinkError(INCOMPLETE)
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = len(accuracies) * len(data.train_y)
+    try:
+        if not resume:
+            with suppress(FileNotFoundError):
+                saved.replace(folder / "weights.before.npz")
+            _save(board, saved, accuracies)
+        for epoch in range(len(accuracies), epochs):
+            for layer in spec.layers:
+                board.set(layer.index, lr=spec.lr_shift(layer, epoch), rule=layer.rule)
+            chosen = order(spec.seed, epoch, len(data.train_y))
+            images, labels = data.train_x[chosen], data.train_y[chosen]
+            title = f"epoch {epoch + 1}/{epochs}"
+            for _ in _watch(board.train(images, labels), labels, title, len(spec.layers)):
+                samples += 1
+            images, labels = data.test_x[:test], data.test_y[:test]
+            right = deque(_watch(board.infer(images), labels, "test", len(spec.layers)), 1).pop()
+            accuracies.append([round(float(100 * r), 2) for r in right / len(labels)])
+            _save(board, saved, accuracies)
+            tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
+    finally:
+        result = {"name": spec.name, "samples": samples, "test_accuracy": accuracies}
+        write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
+    return accuracies
+
+
+def _check_schedule(board: Board, epochs: int):
+    """Check that the hardware reaches the learning rates of all epochs; they only fall."""
+    spec = board.spec
+    for layer, plan in zip(spec.layers, board.plans, strict=True):
+        shift = spec.lr_shift(layer, epochs - 1)
+        if shift > plan.lr_max:
+            raise InputError(
+                f"epoch {epochs} needs a learning-rate shift of {shift} in layer {layer.index}, "
+                f"and the hardware was built for at most {plan.lr_max}; raise epochs in "
+                f"{spec.path} and build the bitstream again"
+            )
+
+
+def _take_up(board: Board, saved: Path) -> list[list[float]]:
+    """Load the weights of a training that was cut; give the accuracies of its epochs."""
+    if not saved.exists():
+        raise InputError(f"{saved}: is not there: nothing to take up again; leave out --resume")
+    found = weights.load(saved, board.spec)
+    accuracies: Any = found.progress.get("accuracies")
+    if not _is_progress(accuracies, len(board.spec.layers)):
+        raise InputError(
+            f"{saved}: progress: does not say how far a training came; "
+            "give it to python -m boards load, and train without --resume"
+        )
+    board.load_weights(found.W)
+    return accuracies
+
+
+def _is_progress(accuracies: Any, layers: int) -> bool:
+    """Say whether this is a list with a number for each layer after each epoch."""
+    return isinstance(accuracies, list) and all(
+        isinstance(epoch, list)
+        and len(epoch) == layers
+        and all(isinstance(value, int | float) for value in epoch)
+        for epoch in accuracies
+    )
+
+
+def _save(board: Board, saved: Path, accuracies: list[list[float]]):
+    """Read the board's weights, and leave them with how far it came."""
+    progress = {"accuracies": accuracies}
+    weights.save(saved, board.spec, Weights(W=tuple(board.read_weights()), progress=progress))
+
+
+def _watch(
+    predictions: Iterator[Sequence[int]], labels: np.ndarray, title: str, layers: int
+) -> Iterator[np.ndarray]:
+    """Show a progress bar with the accuracy of each layer; give the correct ones so far."""
+    right = np.zeros(layers)
+    with tqdm(total=len(labels), desc=title, unit="sample", leave=False, disable=None) as bar:
+        for done, (label, prediction) in enumerate(zip(labels, predictions, strict=True), 1):
+            right += np.asarray(prediction) == label
+            bar.set_postfix_str(_percent(100 * right / done), refresh=False)
+            bar.update()
+            yield right
+
+
+def _percent(values: Iterable[float]) -> str:
+    return " / ".join(f"{value:.1f}" for value in values) + " %"

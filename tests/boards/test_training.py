@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Training a board: what it is asked, and the files that are left, however it ends."""
+
+import json
+
+import numpy as np
+import pytest
+
+from boards.host import LinkError
+from boards.training import train
+from golden import weights
+from golden.data import Data
+from golden.errors import InputError
+from golden.weights import Weights, WeightsError
+from tests.boards.fake_board import SPEC, FakeBoard, connect
+
+
+def data(samples=30, tests=10):
+    """Make a data set whose test samples are the first training samples."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (samples, SPEC.inputs), np.uint8)
+    y = rng.integers(0, SPEC.classes, samples)
+    return Data(x, y, x[:tests], y[:tests])
+
+
+def test_train(tmp_path, capsys):
+    """Every sample, the schedule of the learning rate, the files; no progress bar in a log file."""
+    port = FakeBoard()
+    folder = tmp_path / "new"
+    accuracies = train(connect(port), data(), folder, epochs=5, test=7)
+    assert accuracies == [[100.0, 100.0]] * 5
+    assert port.registers == {
+        0: [(6, 0), (6, 0), (7, 0), (7, 0), (8, 0)],
+        1: [(6, 1), (6, 1), (7, 1), (7, 1), (8, 1)],
+    }
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert result == {"name": "tiny", "samples": 150, "test_accuracy": accuracies}
+    saved = weights.load(folder / "weights.npz", SPEC)
+    assert [array.shape for array in saved.W] == [(4, 5), (3, 5)]
+    assert saved.progress == {"accuracies": accuracies}
+    assert sorted(path.name for path in folder.iterdir()) == ["result.json", "weights.npz"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [None, OSError("device disconnected")])
+def test_line_cut(tmp_path, error):
+    """The line is cut in the second epoch: one error, and all that was learned is on disk."""
+    port = FakeBoard(limit=1100, error=error)
+    board = connect(port)
+    port.weights[0][:] = 7
+    with pytest.raises(LinkError, match="the line is cut"):
+        train(board, data(), tmp_path, epochs=3, test=10)
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert 30 < result["samples"] < 60
+    assert result["test_accuracy"] == [[100.0, 100.0]]
+    assert (weights.load(tmp_path / "weights.npz", SPEC).W[0] == 7).all()
+
+    again = FakeBoard()
+    accuracies = train(connect(again), data(), tmp_path, epochs=3, test=10, resume=True)
+    assert len(accuracies) == 3
+    assert (again.weights[0] == 7).all()
+    assert again.registers[0] == [(6, 0), (7, 0)]
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert result["samples"] == 90
+
+
+def test_cut_in_the_first_epoch(tmp_path):
+    """What the board held at the start is there to be taken up; what lay there before, too."""
+    train(connect(FakeBoard()), data(), tmp_path, epochs=2, test=10)
+    port = FakeBoard(limit=400)
+    board = connect(port)
+    port.weights[0][:] = 3
+    with pytest.raises(LinkError):
+        train(board, data(), tmp_path, epochs=2, test=10)
+    saved = weights.load(tmp_path / "weights.npz", SPEC)
+    assert saved.progress == {"accuracies": []}
+    assert (saved.W[0] == 3).all()
+    before = weights.load(tmp_path / "weights.before.npz", SPEC)
+    assert len(before.progress["accuracies"]) == 2
+
+
+def test_nothing_to_resume(tmp_path):
+    """Without saved weights, or with others, there is nothing to resume; the file stays."""
+    saved = tmp_path / "weights.npz"
+
+    def resume():
+        train(connect(FakeBoard()), data(), tmp_path, epochs=3, test=10, resume=True)
+
+    with pytest.raises(InputError, match=r"weights\.npz: is not there: nothing to take up again"):
+        resume()
+    saved.write_bytes(b"PK")
+    with pytest.raises(WeightsError, match=r"weights\.npz: is not an \.npz, or is damaged"):
+        resume()
+    assert saved.read_bytes() == b"PK"
+    arrays = tuple(np.zeros((p.neurons, p.columns), int) for p in SPEC.layers)
+    for progress in {}, {"accuracies": 3}, {"accuracies": [[1.0]]}, {"accuracies": [["x", "y"]]}:
+        weights.save(saved, SPEC, Weights(W=arrays, progress=progress))
+        with pytest.raises(InputError, match=r"weights\.npz: progress: does not say how far"):
+            resume()
+
+
+def test_half_loaded(tmp_path):
+    """Weights whose load was cut short are not trained; a resumed training replaces them."""
+    train(connect(FakeBoard()), data(), tmp_path, epochs=1, test=10)
+    port = FakeBoard()
+    port.incomplete = True
+    with pytest.raises(LinkError, match=r"^the load of weights into the board was cut short, "):
+        train(connect(port), data(), tmp_path, epochs=2, test=10)
+    assert not port.known
+    assert len(train(connect(port), data(), tmp_path, epochs=2, test=10, resume=True)) == 2
+
+
+def test_learning_rate_out_of_reach(tmp_path):
+    """More epochs than the hardware was built for are refused before any is trained."""
+    message = (
+        "epoch 10 needs a learning-rate shift of 10 in layer 0, and the hardware was built for at "
+        "most 9; raise epochs in tiny.toml and build the bitstream again"
+    )
+    port = FakeBoard()
+    with pytest.raises(InputError, match=f"^{message}$"):
+        train(connect(port), data(), tmp_path, epochs=10, test=10)
+    assert not port.known
