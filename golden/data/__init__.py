@@ -4,8 +4,6 @@
 Importing this takes little; scikit-learn is imported by what needs its sets.
 """
 
-import numpy as np
-
 from golden.data.dataset import Data, DataError, MissingError, held_out
 from golden.data.scaling import Scaling
 from golden.data.source import FOLDER, identity, load
@@ -19,10 +17,4 @@ __all__ = [
     "held_out",
     "identity",
     "load",
-    "order",
 ]
-
-
-def order(seed: int, epoch: int, n: int) -> np.ndarray:
-    """Compute the order in which an epoch sees n samples: a permutation, int64 (n,)."""
-    return np.random.Generator(np.random.PCG64(seed + epoch)).permutation(n)

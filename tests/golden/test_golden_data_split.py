@@ -50,6 +50,14 @@ def test_scaling_to_the_bit():
     assert (made[:200].max(axis=0) == 255).all()
 
 
+def test_scaling_of_ties_and_the_order_of_its_operations():
+    # 255 / span would be rounded, and miss some of the ties, as would another half than 1/2.
+    for span in (50, 510):
+        x = np.arange(span + 1.0)[:, None]
+        expected = [(2 * i * 255 + span) // (2 * span) for i in range(span + 1)]
+        assert Scaling.of(x).apply(x)[:, 0].tolist() == expected
+
+
 def test_scaling_at_the_edges():
     scaling = Scaling.of(np.array([[0.0, 2.0], [4.0, 2.0]]))
     assert scaling.apply(np.array([[-1, 0], [5, 9], [np.inf, -np.inf]])).tolist() == [
