@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import serial
+from amaranth.hdl import UnusedElaboratable
 
 from golden import weights
 from golden.cli import CONFIG_HELP, UsageError, carry_out, data_of, enter, program
@@ -174,6 +176,8 @@ def _build(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
     folder = _folder(arguments, spec)
     check_folder(folder)
+    # Hardware that is refused is never elaborated, which Amaranth would warn of.
+    warnings.filterwarnings("ignore", category=UnusedElaboratable)
     try:
         top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)
     except ValueError as error:
