@@ -14,12 +14,13 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import serial
 from amaranth.hdl import UnusedElaboratable
 
 from golden import weights
 from golden.cli import CONFIG_HELP, UsageError, carry_out, data_of, enter, program
-from golden.errors import quoted
+from golden.errors import InputError, quoted
 from golden.files import check_place, write_text
 from golden.spec import NetworkSpec
 from hw.description import describe
@@ -305,10 +306,20 @@ def _save(arguments: argparse.Namespace) -> int:
     with _connect(arguments, spec) as board:
         if board.info.incomplete:
             raise LinkError(INCOMPLETE)
-        learned = weights.Weights(W=tuple(board.read_weights()))
-    weights.save(arguments.out, spec, learned)
+        W = tuple(board.read_weights())
+    weights.save(arguments.out, spec, _described(spec, W))
     print(f"see {arguments.out}")
     return 0
+
+
+def _described(spec: NetworkSpec, W: tuple[np.ndarray, ...]) -> weights.Weights:
+    """Add to a board's weights the classes and ranges of the data, if it is there."""
+    try:
+        data = data_of(spec)
+    except InputError as error:
+        print(f"warning: without names of classes and ranges of features: {error}", file=sys.stderr)
+        return weights.Weights(W=W)
+    return weights.Weights(W=W, labels=data.labels, scaling=data.scaling)
 
 
 def _load(arguments: argparse.Namespace) -> int:

@@ -78,7 +78,7 @@ def train(
     saved = folder / "weights.npz"
     accuracies: list[list[float]] = []
     if resume:
-        accuracies = _take_up(board, saved)
+        accuracies = _take_up(board, saved, data)
     elif board.info.incomplete:
         raise LinkError(INCOMPLETE)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def train(
         if not resume:
             with suppress(FileNotFoundError):
                 saved.replace(folder / "weights.before.npz")
-            _save(board, saved, accuracies)
+            _save(board, saved, data, accuracies)
         for epoch in range(len(accuracies), epochs):
             for layer in spec.layers:
                 board.set(layer.index, lr=spec.lr_shift(layer, epoch), rule=layer.rule)
@@ -99,7 +99,7 @@ def train(
             images, labels = data.test_x[:test], data.test_y[:test]
             right = deque(_watch(board.infer(images), labels, "test", len(spec.layers)), 1).pop()
             accuracies.append([round(float(100 * r), 2) for r in right / len(labels)])
-            _save(board, saved, accuracies)
+            _save(board, saved, data, accuracies)
             tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
     finally:
         result = {"name": spec.name, "samples": samples, "test_accuracy": accuracies}
@@ -120,11 +120,11 @@ def _check_schedule(board: Board, epochs: int):
             )
 
 
-def _take_up(board: Board, saved: Path) -> list[list[float]]:
+def _take_up(board: Board, saved: Path, data: Data) -> list[list[float]]:
     """Load the weights of a training that was cut; give the accuracies of its epochs."""
     if not saved.exists():
         raise InputError(f"{saved}: is not there: nothing to take up again; leave out --resume")
-    found = weights.load(saved, board.spec)
+    found = weights.load_for(saved, board.spec, data)
     accuracies: Any = found.progress.get("accuracies")
     if not _is_progress(accuracies, len(board.spec.layers)):
         raise InputError(
@@ -145,10 +145,15 @@ def _is_progress(accuracies: Any, layers: int) -> bool:
     )
 
 
-def _save(board: Board, saved: Path, accuracies: list[list[float]]):
-    """Read the board's weights, and leave them with how far it came."""
-    progress = {"accuracies": accuracies}
-    weights.save(saved, board.spec, Weights(W=tuple(board.read_weights()), progress=progress))
+def _save(board: Board, saved: Path, data: Data, accuracies: list[list[float]]):
+    """Read the board's weights, and leave them with how far it came, and on what."""
+    learned = Weights(
+        W=tuple(board.read_weights()),
+        labels=data.labels,
+        scaling=data.scaling,
+        progress={"accuracies": accuracies},
+    )
+    weights.save(saved, board.spec, learned)
 
 
 def _watch(

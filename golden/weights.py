@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from golden.data.scaling import Scaling
+from golden.data import Data, Scaling
 from golden.errors import InputError, quoted, shown
 from golden.files import replacing
 from golden.spec import TRAINED_BITS, NetworkSpec
@@ -132,6 +132,33 @@ def size_of(spec: NetworkSpec) -> int:
     """Bound the bytes of a weight file of a network, but for long texts."""
     numbers = sum(layer.weights + layer.neurons * layer.classes for layer in spec.layers)
     return 4 * numbers + 16 * spec.inputs + 4096
+
+
+def load_for(path: Path, spec: NetworkSpec, data: Data) -> Weights:
+    """Read weights from a file, as `load`, that were trained on this data as far as they know.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be used; or if classes have other names, or features were scaled otherwise.
+    """
+    learned = load(path, spec)
+    mend = "give the data that it was trained on, or another file"
+    for theirs, ours in zip(learned.labels, data.labels, strict=False):
+        if theirs != ours:
+            raise WeightsError(
+                f"{shown(path)}: has a class {quoted(theirs)} where the data has {quoted(ours)}; "
+                f"{mend}"
+            )
+    one, other = learned.scaling, data.scaling
+    if one and other:
+        differ = np.flatnonzero((one.low != other.low) | (one.high != other.high))
+        for i in differ[:1]:
+            raise WeightsError(
+                f"{shown(path)}: feature {i} was scaled from {one.low[i]:g} .. {one.high[i]:g}, "
+                f"that of the data is from {other.low[i]:g} .. {other.high[i]:g}; {mend}"
+            )
+    return learned
 
 
 def _packed(spec: NetworkSpec, weights: Weights) -> bytes:

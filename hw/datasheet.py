@@ -25,23 +25,23 @@ __all__ = ["description", "export"]
 #: What the ports are for; those of a layer without its name.
 MEANINGS = {
     "i_valid": "a beat of a packet is on the ports i_*",
-    "i_ready": "the beat is taken at a rising edge with i_valid high",
+    "i_ready": "the beat is accepted at a rising edge with i_valid high",
     "i_header_command": "what to do with the packet: see Commands",
     "i_header_label": "the sample's class; C and more are no class; any for FLUSH, READ, LOAD",
     "i_x": "a pixel; any for FLUSH, READ, LOAD",
     "result_valid": "a record of a packet is on the ports result_*",
-    "result_ready": "the record is taken at a rising edge with result_valid high",
+    "result_ready": "the record is accepted at a rising edge with result_valid high",
     "result_header_command": "the packet's command",
     "result_header_label": "the packet's label",
     "result_prediction": "the class with the largest score, the lowest of equal ones",
     "result_correct": "the prediction is the label; both only for TRAIN and INFER",
     "lr": "learning rate 2^-lr: see Learning rate and rule",
     "rule": "see Learning rate and rule",
-    "weights_in_valid": "a weight is on weights_in_payload; it is taken only during LOAD",
-    "weights_in_ready": "the weight is taken at a rising edge with weights_in_valid high",
+    "weights_in_valid": "a weight is on weights_in_payload; it is accepted only during LOAD",
+    "weights_in_ready": "the weight is accepted at a rising edge with weights_in_valid high",
     "weights_in_payload": "a weight, two's complement",
     "weights_out_valid": "a weight is on weights_out_payload, during READ",
-    "weights_out_ready": "the weight is taken at a rising edge with weights_out_valid high",
+    "weights_out_ready": "the weight is accepted at a rising edge with weights_out_valid high",
     "weights_out_payload": "a weight, two's complement",
     "counters_cycles": "clocks since reset",
     "counters_busy": "clocks in which an input is issued to the lanes",
@@ -130,7 +130,7 @@ def _protocol(network: Network) -> Iterator[str]:
     yield "A packet of TRAIN or INFER is a sample: one pixel a beat, the first one first, with the"
     yield f"same command and label in each of its {network.spec.inputs} beats. A packet of FLUSH,"
     yield "READ or LOAD is one beat. Packets pass the layers in order. Each layer answers each with"
-    yield "one record on layerN_result_*, in order, and waits until its record is taken."
+    yield "one record on layerN_result_*, in order, and waits until its record is accepted."
     yield ""
     meanings = {
         "TRAIN": "predict, and learn from the label; the update is due now",

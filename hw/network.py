@@ -22,7 +22,7 @@ class Network(wiring.Component):
     packets. A packet of TRAIN or INFER is a sample, one pixel a beat from the first to the last,
     with the same header in every beat; FLUSH, READ and LOAD are one beat, whose pixel is of no
     matter. Packets pass through the layers in order, and each layer answers each of them with a
-    record in `result`. A layer waits until its record is taken.
+    record in `result`. A layer waits until its record is accepted.
 
     The update of a sample is applied while the next packet that is a sample or a FLUSH passes.
     Send a FLUSH before weights are read; a LOAD drops an update that is still due. READ and LOAD

@@ -38,7 +38,7 @@ class Request:
     registers
         Values of plain ports, put before all else.
     inputs
-        Words for input channels: uint8 (words, bytes), little-endian, without the turn.
+        Words for input channels: uint8 (words, bytes), little-endian, without the toggle.
     outputs
         Words to take from output channels.
     timeout
@@ -81,14 +81,14 @@ class _Input:
         self.port = port
         self.rows = iter(rows)
         self.missing = len(rows)
-        self.turn = len(port) - 1
+        self.toggle = len(port) - 1
 
-    def put(self, taken: bool):
-        """Put the next word, if there is one; its turn is the opposite of `taken`."""
+    def put(self, accepted: bool):
+        """Put the next word, if there is one; its toggle is the opposite of `accepted`."""
         row = next(self.rows, None)
         if row is not None:
             word = int.from_bytes(row.tobytes(), "little")
-            self.port.value = word | (not taken) << self.turn
+            self.port.value = word | (not accepted) << self.toggle
 
 
 class _Output:

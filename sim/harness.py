@@ -56,12 +56,12 @@ def _shifted(register: Any, beat: Value) -> Value:
 class SampleSource(wiring.Component):
     """Sends each word as a packet of the network, one beat a clock.
 
-    A word waits while its `turn` differs from `taken`, which follows as the last beat is
+    A word waits while its `toggle` differs from `accepted`, which follows as the last beat is
     transferred.
     """
 
     word: data.View
-    taken: Signal
+    accepted: Signal
     o: stream.Interface
 
     def __init__(self, *, inputs: int, classes: int):
@@ -72,10 +72,10 @@ class SampleSource(wiring.Component):
                     "x": data.ArrayLayout(X_WIDTH, inputs),
                     "command": 8,
                     "label": 16,
-                    "turn": 1,
+                    "toggle": 1,
                 })
             ),
-            "taken": Out(1),
+            "accepted": Out(1),
             "o": Out(stream.Signature(beat_layout(classes, 1))),
         })
 
@@ -86,7 +86,7 @@ class SampleSource(wiring.Component):
         sample = Signal()
         m.d.comb += [
             sample.eq((word.command == Command.TRAIN) | (word.command == Command.INFER)),
-            self.o.valid.eq(word.turn != self.taken),
+            self.o.valid.eq(word.toggle != self.accepted),
             beat.header.command.eq(word.command),
             beat.header.label.eq(word.label),
             beat.x[0].eq(word.x[j]),
@@ -94,7 +94,7 @@ class SampleSource(wiring.Component):
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += j.eq(j + 1)
             with m.If(~sample | (j == self.inputs - 1)):
-                m.d.sync += [j.eq(0), self.taken.eq(word.turn)]
+                m.d.sync += [j.eq(0), self.accepted.eq(word.toggle)]
         return m
 
 
@@ -104,10 +104,10 @@ def burst(plan: LayerPlan) -> int:
 
 
 class WeightSource(wiring.Component):
-    """Sends the `burst` weights of each word, one a clock; `taken` as in `SampleSource`."""
+    """Sends the `burst` weights of each word, one a clock; `accepted` as in `SampleSource`."""
 
     word: data.View
-    taken: Signal
+    accepted: Signal
     o: stream.Interface
 
     def __init__(self, plan: LayerPlan):
@@ -116,10 +116,10 @@ class WeightSource(wiring.Component):
             "word": In(
                 data.StructLayout({
                     "weights": data.ArrayLayout(signed(WEIGHT_BITS), self.burst),
-                    "turn": 1,
+                    "toggle": 1,
                 })
             ),
-            "taken": Out(1),
+            "accepted": Out(1),
             "o": Out(stream.Signature(signed(plan.layer.wb))),
         })
 
@@ -127,13 +127,13 @@ class WeightSource(wiring.Component):
         m = Module()
         k = Signal(range(self.burst))
         m.d.comb += [
-            self.o.valid.eq(self.word.turn != self.taken),
+            self.o.valid.eq(self.word.toggle != self.accepted),
             self.o.payload.eq(self.word.weights[k]),
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += k.eq(k + 1)
             with m.If(k == self.burst - 1):
-                m.d.sync += [k.eq(0), self.taken.eq(self.word.turn)]
+                m.d.sync += [k.eq(0), self.accepted.eq(self.word.toggle)]
         return m
 
 
@@ -275,7 +275,7 @@ class Harness(wiring.Component):
 
     A channel is a port that carries a word per event, and the bit of `events` that has the index
     of the port's name in `channels`. An output channel has a new word whenever its bit toggles.
-    An input channel takes its word when the word's `turn`, its top bit, differs from the channel's
+    An input channel takes its word when the word's `toggle`, its top bit, differs from the channel's
     bit of `events`, which then follows: the next word may be put. Whoever reads and puts the
     words does so in the time step of the event. Simulated time stands still meanwhile: however
     slow they are, nothing is lost and the network never waits for them.
@@ -337,7 +337,7 @@ class Harness(wiring.Component):
         m.submodules.source = self._source
         wiring.connect(m, self._source.o, self.network.i)
         m.d.comb += self._source.word.eq(self.sample)
-        events = {"sample": self._source.taken}
+        events = {"sample": self._source.accepted}
 
         for i in range(len(self.plans)):
             layer = getattr(self.network, f"layer{i}")
@@ -359,7 +359,7 @@ class Harness(wiring.Component):
                 source.word.eq(getattr(self, f"weights_in{i}")),
             ]
             events[f"record{i}"] = recorder.given
-            events[f"weights_in{i}"] = source.taken
+            events[f"weights_in{i}"] = source.accepted
             events[f"weights_out{i}"] = sink.given
         m.d.comb += self.events.eq(Cat(events[name] for name in self.channels))
         return m

@@ -12,20 +12,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from golden.exhibit import COLOURS, drawing
-from hw.ports import COUNTERS
+from hw.ports import COUNTERS, Activity
 
 from .outcome import Outcome
 
 __all__ = ["render"]
 
-#: What a clock can be spent on: counter, words, colour.
-CLOCKS = (
-    ("busy", "multiplying", "#2a9d6f"),
-    ("stall_input", "waiting for a sample", "#c9d1d9"),
-    ("stall_error", "waiting for the error", "#e9a23b"),
-    ("stall_output", "waiting for the reader", "#c95f4a"),
-    ("other", "initialising, commands", "#8d99a6"),
-)
+#: What a clock is spent on: words and colour of each activity.
+CLOCKS = {
+    Activity.BUSY: ("multiplying", "#2a9d6f"),
+    Activity.STALL_INPUT: ("waiting for a sample", "#c9d1d9"),
+    Activity.STALL_ERROR: ("waiting for the error", "#e9a23b"),
+    Activity.STALL_OUTPUT: ("waiting for the reader", "#c95f4a"),
+    Activity.OTHER: ("initialising, commands", "#8d99a6"),
+}
 #: Points of the curve of running accuracy.
 POINTS = 80
 #: First-layer neurons that are drawn.
@@ -150,7 +150,8 @@ def _clocks(counters: Sequence[Mapping[str, int]]) -> str:
     axes = figure.subplots()
     rows = np.arange(len(counters))
     left = np.zeros(len(counters))
-    for name, words, colour in CLOCKS:
+    for activity, (words, colour) in CLOCKS.items():
+        name = activity.name.lower()
         share = np.array([100 * layer[name] / layer["cycles"] for layer in counters])
         axes.barh(rows, share, 0.62, left=left, color=colour, label=words)
         left += share

@@ -18,8 +18,7 @@ from golden.files import check_place, write_text
 from golden.model import IntegerNetwork
 from golden.order import order
 from golden.spec import NetworkSpec
-from golden.weights import Weights, save, size_of
-from golden.weights import load as load_weights
+from golden.weights import Weights, load_for, save, size_of
 
 from . import report
 from .check import MismatchError, Pair
@@ -121,15 +120,14 @@ def simulate(
     InputError, OSError
         If `out` cannot be written.
     """
-    given = None if start is None else load_weights(start, spec)
+    given = None if start is None else load_for(start, spec, data)
     out.mkdir(parents=True, exist_ok=True)
     check_place(out / WEIGHTS, size_of(spec) + ROOM)
     for name in (RESULT, REPORT, LOG, WAVES):
         check_place(out / name)
     # The simulator has the other core; more threads than one only get in its way.
     torch.set_num_threads(1)
-    outcome = Outcome(spec, labels=tuple(map(str, getattr(data, "labels", ()))))
-    outcome.start = None if start is None else str(start)
+    outcome = Outcome(spec, labels=data.labels, start=None if start is None else str(start))
     begin = time.monotonic()
     with _folder(out) as folder:
         with Rtl(spec, folder=folder, waves=waves) as rtl:
@@ -145,7 +143,7 @@ def simulate(
             outcome.compared = pair.compared
             outcome.clocks = rtl.clocks
         outcome.seconds = time.monotonic() - begin
-        write(outcome, out)
+        write(outcome, data, out)
     return outcome
 
 
@@ -207,11 +205,13 @@ def _test(pair: Pair, data: Data, outcome: Outcome, *, samples: int | None, quie
                 progress.add(correct)
 
 
-def write(outcome: Outcome, out: Path):
+def write(outcome: Outcome, data: Data, out: Path):
     """Write the files of a run, the report last: it can be made again from the others."""
     accuracies = [[round(100 * share, 2) for share in shares] for _, shares in outcome.epochs]
     progress = {"accuracies": accuracies, "samples": sum(map(len, outcome.training))}
-    learned = Weights(W=tuple(outcome.weights), labels=outcome.labels, progress=progress)
+    learned = Weights(
+        W=tuple(outcome.weights), labels=data.labels, scaling=data.scaling, progress=progress
+    )
     save(out / WEIGHTS, outcome.spec, learned)
     result = outcome.as_dict()
     # Better no report than that of an earlier run beside this run's result.

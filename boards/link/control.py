@@ -165,7 +165,7 @@ class Control(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.checker = checker = self._checker
-        expected, left, taken = Signal(32), Signal(16), Signal()
+        expected, left, accepted = Signal(32), Signal(16), Signal()
         unit, code = Signal(Unit), Signal(Code)
         hello = Signal()
         m.d.comb += [
@@ -175,12 +175,12 @@ class Control(wiring.Component):
             checker.layer.eq(self.layer),
             checker.words.eq(self.words),
             hello.eq(self.request.op == Op.HELLO),
-            taken.eq(self.i.valid & self.i.ready),
+            accepted.eq(self.i.valid & self.i.ready),
             self.body.payload.byte.eq(self.i.payload),
             self.body.payload.last.eq(left == 1),
             self.code.eq(code),
         ]
-        with m.If(taken):
+        with m.If(accepted):
             m.d.sync += left.eq(left - 1)
         with m.If(self.opened):
             m.d.sync += self.superseded.eq(1)
@@ -190,7 +190,7 @@ class Control(wiring.Component):
                 m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += self.i.ready.eq(1)
-                with m.If(taken):
+                with m.If(accepted):
                     m.d.sync += self.request.eq(
                         Cat(self.request.as_value()[8:], self.i.payload)
                     )

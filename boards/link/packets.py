@@ -57,7 +57,7 @@ class Packets(wiring.Component):
     """Sends the network the packet of a request while `go` is high, and waits until it is done.
 
     `done` is high in the last clock, which for LOAD is that in which the network takes it. READ is
-    done when `read` says that all weights have been taken, too; until then `reading` is high.
+    done when `read` says that all weights have been accepted, too; until then `reading` is high.
     `clear` says that what the layers say from now on belongs to this packet, and `complete` that
     all have said it. `seen` is high for a clock when a sample is done.
 

@@ -61,7 +61,7 @@ class RowOrder(wiring.Component):
 class Loader(wiring.Component):
     """Carries out the rows of a LOAD, and completes one that was given up.
 
-    `begun` says that the network has taken LOAD; from then on it is `loading`, until the network
+    `begun` says that the network has accepted LOAD; from then on it is `loading`, until the network
     has said that it is `complete`. While `go` is high, a row's body goes to the network; while
     `give_up` is high, and after a weight that is out of range, what is left goes there as zeros.
     `done` is high in the last clock; `refused` then says that a weight was out of range.

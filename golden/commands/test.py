@@ -48,14 +48,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from golden import confusion, training
-    from golden.commands.shared import prepare, weights_for
+    from golden import confusion, training, weights
+    from golden.commands.shared import prepare
     from golden.model import IntegerNetwork
 
     described, data = prepare(arguments.config)
     if not len(data.test_x):
         raise UsageError(f"{described.path}: data: there are no test samples; give some")
-    learned = weights_for(arguments.weights, described, data)
+    learned = weights.load_for(arguments.weights, described, data)
     network = IntegerNetwork(described)
     training.start_from(network, learned)
     counts = training.confusions(network, data.test_x, data.test_y, described.classes)

@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from golden import training
-    from golden.commands.shared import prepare, weights_for
+    from golden.commands.shared import prepare
     from golden.model import IntegerNetwork
 
     described, data = prepare(arguments.config, epochs=arguments.epochs, seed=arguments.seed)
@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     network = IntegerNetwork(described)
     if arguments.weights:
-        training.start_from(network, weights_for(arguments.weights, described, data))
+        training.start_from(network, weights.load_for(arguments.weights, described, data))
     if out:
         check_place(out, weights.size_of(described))
 

@@ -66,9 +66,9 @@ def test_sample_source(inputs):
 
     async def feed(ctx):
         for k, (command, x) in enumerate(zip(commands, samples, strict=True)):
-            word = {"x": x, "command": command.value, "label": k, "turn": ~k & 1}
+            word = {"x": x, "command": command.value, "label": k, "toggle": ~k & 1}
             ctx.set(source.word, word)
-            while ctx.get(source.taken) != ~k & 1:
+            while ctx.get(source.accepted) != ~k & 1:
                 await ctx.tick()
 
     simulate(source, feed, sink(source.o, received, seed=inputs))
@@ -95,8 +95,8 @@ def test_weights_in(neurons):
     async def feed(ctx):
         for k in range(4):
             word = weights[k * source.burst : (k + 1) * source.burst]
-            ctx.set(source.word, {"weights": word, "turn": ~k & 1})
-            while ctx.get(source.taken) != ~k & 1:
+            ctx.set(source.word, {"weights": word, "toggle": ~k & 1})
+            while ctx.get(source.accepted) != ~k & 1:
                 await ctx.tick()
 
     simulate(source, feed, sink(source.o, received, seed=neurons))
