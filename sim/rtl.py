@@ -75,7 +75,7 @@ def _integers(bits: np.ndarray, signed: bool) -> np.ndarray:
 
 
 def packet_words(inputs: int, commands: Sequence[Command], labels: Any, x: Any) -> np.ndarray:
-    """Write packets as words of the channel `sample`: uint8 (packets, bytes), without the toggle."""
+    """Write packets as words of `sample`: uint8 (packets, bytes), without the toggle."""
     words = np.zeros((len(commands), inputs + 3), np.uint8)
     words[:, :-3] = x
     words[:, -3] = [command.value for command in commands]
