@@ -71,7 +71,7 @@ def example(network: Network, ports: Sequence[Port], name: str) -> str:
         "",
         "  always #5 clk = !clk;",
         "",
-        "  // One beat. It begins and ends at a falling edge, until it has been accepted.",
+        "  // One beat, from a falling edge until it has been accepted.",
         "  task beat(input integer what, input integer x);",
         "    begin",
         "      valid = 1;",

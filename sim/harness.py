@@ -276,8 +276,8 @@ class Harness(wiring.Component):
     A channel is a port that carries a word per event, and the bit of `events` that has the index
     of the port's name in `channels`. An output channel has a new word whenever its bit toggles.
     An input channel takes its word when the word's `toggle`, its top bit, differs from the
-    channel's bit of `events`, which then follows: the next word may be put. Whoever reads and puts the
-    words does so in the time step of the event. Simulated time stands still meanwhile: however
+    channel's bit of `events`, which then follows: the next word may be put. Whoever reads and puts
+    the words does so in the time step of the event. Simulated time stands still meanwhile: however
     slow they are, nothing is lost and the network never waits for them.
 
     Ports
