@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cocotb_tools.config
 import cocotb_tools.runner
@@ -152,11 +153,13 @@ class Model:
                 test_dir=folder,
                 results_xml=str(results),
                 test_args=[*RANDOM_START, *(["--trace-file", WAVES] if self.waves else [])],
-                extra_env=dict(env or {}),
+                # The log's name would get into the results, and not every name can stand in XML.
+                extra_env={"COCOTB_RESULTS_ATTACHMENTS": "", **(env or {})},
                 log_file=log.resolve(),
             )
             failed = get_results(results)[1]
-        except (SystemExit, RuntimeError):
+        except (SystemExit, RuntimeError, ElementTree.ParseError):
+            # A simulator that dies leaves no results, or half of them.
             failed = 1
         finally:
             if channel:

@@ -104,7 +104,7 @@ def test_two_simulations_in_one_folder(place, environment):
     for process in both:
         output, error = process.communicate()
         # No progress bar where there is no terminal.
-        assert (process.returncode, error) == (0, b"")
+        assert (process.returncode, error.decode()) == (0, "")
         assert output.startswith(b"3 samples trained, ")
     out = place / "build" / "sim" / "tiny"
     assert sorted(path.name for path in out.iterdir()) == [

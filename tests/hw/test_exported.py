@@ -24,7 +24,7 @@ from hw.network import Network
 from hw.ports import Command
 from hw.primitives import ECP5, PORTABLE
 from hw.verilog import module_name
-from sim.verilator import PACKAGE
+from sim.compiler import PACKAGE
 
 PRIMITIVES = {form.name: form for form in (PORTABLE, ECP5)}
 CELLS = Path(hw.__file__).parent / "primitives" / "ecp5_cells.v"
@@ -99,10 +99,10 @@ def test_example(config, tmp_path, primitives):
     program = [tmp_path / "obj_dir" / f"V{name}", "+verilator+rand+reset+2", "+verilator+seed+1"]
     output = subprocess.run(program, capture_output=True, text=True, check=True).stdout
 
-    records, taken = defaultdict(list), []
+    records, accepted = defaultdict(list), []
     for line in output.splitlines():
-        if found := re.match(r"clock (\d+): command \d+ taken", line):
-            taken.append(int(found[1]))
+        if found := re.match(r"clock (\d+): command \d+ accepted", line):
+            accepted.append(int(found[1]))
         elif line.startswith("clock"):
             clock, layer, *values = map(int, re.findall(r"-?\d+", line))
             records[layer].append((clock, *values))
@@ -123,7 +123,7 @@ def test_example(config, tmp_path, primitives):
         assert records[layer][-1][5:] == (model.W.numel(), checksum(model.W.numpy()))
         # What the head says of the time; the first two samples wait for the weights.
         clocks = estimate(spec).clocks
-        for (clock, *_), before in list(zip(samples, taken, strict=True))[2:]:
+        for (clock, *_), before in list(zip(samples, accepted, strict=True))[2:]:
             assert 0 < clock - before <= 1.1 * (layer + 1) * 3 * clocks
         steady = [record[0] for record in samples[:TRAINED]]
         assert steady[-1] - steady[-2] == pytest.approx(clocks, rel=0.1)

@@ -75,8 +75,8 @@ def complaint(capsys, *arguments):
 
 def test_unknown_name(capsys):
     assert (
-        "error: there is no description 'digit': give the path of a .toml file, or one of digits, "
-        in complaint(capsys, "digit")
+        "error: there is no description 'digit': give the path of a .toml file, or one of "
+        "breast-cancer, digits, " in complaint(capsys, "digit")
     )
 
 
