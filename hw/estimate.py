@@ -63,7 +63,7 @@ BOARDS = {
     }
 }
 #: Serial line, link, clock and LEDs of a board, without the ring of received bytes.
-BOARD = Resources(lut=2400, ff=760)
+BOARD = Resources(lut=1700, ff=760)
 #: Bytes of a frame besides its body, which lie in the ring as well.
 FRAME = 8
 
