@@ -53,7 +53,7 @@ environment:
 	@if ! [ $(call quoted,VENV)/installed -nt pyproject.toml ]; then \
 	    $(call quoted,PYTHON) -m venv $(call quoted,VENV) && \
 	    $(RUN) pip install --quiet torch==2.13.0 && \
-	    $(RUN) pip install --quiet --editable ".[sim,boards,test]" && \
+	    $(RUN) pip install --quiet --editable ".[sim,boards,export,test]" && \
 	    touch $(call quoted,VENV)/installed; \
 	fi
 
