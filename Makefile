@@ -50,7 +50,8 @@ help:
 
 # Make cannot name a target with a space in its path, so that the shell looks at the dates.
 environment:
-	@if ! [ $(call quoted,VENV)/installed -nt pyproject.toml ]; then \
+	@if ! [ $(call quoted,VENV)/installed -nt pyproject.toml ] || \
+	    ! [ $(call quoted,VENV)/installed -nt Makefile ]; then \
 	    $(call quoted,PYTHON) -m venv $(call quoted,VENV) && \
 	    $(RUN) pip install --quiet torch==2.13.0 && \
 	    $(RUN) pip install --quiet --editable ".[sim,boards,export,test]" && \
