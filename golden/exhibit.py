@@ -2,6 +2,7 @@
 """Tables and figures as files: JSON for programs, Markdown and pictures for people."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from golden.files import replacing, write_text
 
-__all__ = ["COLOURS", "Exhibit", "drawing", "table"]
+__all__ = ["COLOURS", "Exhibit", "drawing", "plain", "table"]
 
 #: Told apart by colour-blind readers as well (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -39,6 +40,15 @@ def drawing() -> Iterator[None]:
     """Let all figures that are drawn or saved within have the same style."""
     with mpl.rc_context(STYLE):
         yield
+
+
+def plain(text: str) -> str:
+    r"""Write somebody's words so that Markdown shows them as they are.
+
+    >>> plain("a_b <i> *c*")
+    'a\\_b \\<i\\> \\*c\\*'
+    """
+    return re.sub(r"([\\`*_{}\[\]<>#!~&$])", r"\\\1", text)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,6 +2,7 @@
 """Files that others see whole or not at all."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from typing import IO
 
 from golden.errors import InputError, shown
 
-__all__ = ["check_place", "replacing", "write_text"]
+__all__ = ["check_folder", "check_place", "replacing", "write_text"]
 
 
 def check_place(path: Path, size: int = 0):
@@ -40,6 +41,30 @@ def check_place(path: Path, size: int = 0):
             f"{shown(path)}: cannot be written: {error.strerror}; give a file in a folder that "
             f"can be written, with room for {size} bytes"
         ) from None
+
+
+def check_folder(folder: Path, room: int = 0):
+    """Make a folder, and check that files of `room` bytes can be written there.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise InputError(
+            f"{shown(folder)}: cannot be written: {error.strerror}; work in a folder where you may "
+            "write"
+        ) from None
+    if free < room:
+        raise InputError(
+            f"{shown(folder)}: the disk has room for {free >> 20} MB, and {-(-room >> 20)} MB are "
+            "needed; make room, or work on another disk"
+        )
 
 
 @contextmanager

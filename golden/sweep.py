@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from golden import spec
-from golden.exhibit import COLOURS, Exhibit, drawing, table
+from golden.exhibit import COLOURS, Exhibit, drawing, plain, table
 from golden.runs import Integer, Outcome, Run
 from golden.spec import Table
 
@@ -162,7 +162,7 @@ def exhibit(study: Study, outcomes: Sequence[Outcome]) -> Exhibit:
     for axis in study.axes:
         rows = [_row(point, [next(left) for _ in point.networks]) for point in axis.points]
         data.append({"name": axis.name, "points": rows})
-        head = [axis.name, "last layer, %", "from", "to", "best layer, %", "weights, bits"]
+        head = [plain(axis.name), "last layer, %", "from", "to", "best layer, %", "weights, bits"]
         parts.append(table(head, [_cells(row) for row in rows]))
     text = "\n\n".join(parts)
     return Exhibit(study.name, {"axes": data}, text, {study.name: _draw(data)})
@@ -197,7 +197,7 @@ def _row(point: Point, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    label = f"{row['at']} {row['series']}".strip()
+    label = plain(f"{row['at']} {row['series']}".strip())
     shares = [f"{100 * row[key]:.2f}" for key in ("last", "from", "to")]
     return [
         f"**{label}**" if row["base"] else label,

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from golden.data import Data
-from golden.files import check_place, write_text
+from golden.files import check_folder, check_place, write_text
 from golden.model import IntegerNetwork
 from golden.order import order
 from golden.spec import NetworkSpec
@@ -121,9 +121,8 @@ def simulate(
         If `out` cannot be written.
     """
     given = None if start is None else load_for(start, spec, data)
-    out.mkdir(parents=True, exist_ok=True)
-    check_place(out / WEIGHTS, size_of(spec) + ROOM)
-    for name in (RESULT, REPORT, LOG, WAVES):
+    check_folder(out, size_of(spec) + ROOM)
+    for name in (WEIGHTS, RESULT, REPORT, LOG, WAVES):
         check_place(out / name)
     # The simulator has the other core; more threads than one only get in its way.
     torch.set_num_threads(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from golden import spec
 from golden.cli import UsageError, add_run_options, show
 from golden.errors import quoted
+from golden.files import check_folder
 
 if TYPE_CHECKING:
     from golden.exhibit import Exhibit
@@ -107,6 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
     epochs, seeds = arguments.epochs or epochs, arguments.seeds or seeds
     folder: Path = arguments.out / "quick" if arguments.quick else arguments.out
     runs = arguments.out / "runs"
+    check_folder(folder)
 
     names = EXHIBITS if arguments.exhibit == "all" else (arguments.exhibit,)
     rows = {name: _chosen(name, arguments.method) for name in names if name in TRAINED}

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from golden.cli import add_run_options, show
+from golden.files import check_folder
 from golden.spec import find
 
 __all__ = ["add"]
@@ -51,6 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
     asked = quick | {key: value for key, value in given.items() if value is not None}
     study = sweep.load(find(arguments.study, sweep.STUDIES, "study"), **asked)
     folder = arguments.out
+    check_folder(folder)
     outcomes = runs.perform(sweep.runs(study), folder / "runs", jobs=arguments.jobs)
     show(sweep.exhibit(study, outcomes), folder)
     return 0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from golden.cli import CONFIG_HELP, UsageError
+from golden.files import check_folder
 
 __all__ = ["add"]
 
@@ -52,6 +53,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from golden.commands.shared import prepare
     from golden.model import IntegerNetwork
 
+    if arguments.out:
+        check_folder(arguments.out)
     described, data = prepare(arguments.config)
     if not len(data.test_x):
         raise UsageError(f"{described.path}: data: there are no test samples; give some")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from golden.__main__ import main
 from golden.errors import InputError, shown
-from golden.files import check_place, replacing, write_text
+from golden.files import check_folder, check_place, replacing, write_text
 
 
 def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path):
@@ -68,6 +69,26 @@ def test_places(tmp_path, monkeypatch):
         f"{tmp_path}/new: cannot be written: No space left on device; give a file in a folder that "
         "can be written, with room for 5 bytes"
     )
+
+
+def test_folders(tmp_path):
+    check_folder(tmp_path / "a" / "b", 1000)
+    assert [*tmp_path.rglob("*")] == [tmp_path / "a", tmp_path / "a" / "b"]
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=f"^{tmp_path}/file: cannot be written: File exists; "):
+        check_folder(tmp_path / "file")
+    with pytest.raises(InputError, match=f"^{tmp_path}: the disk has room for .* make room, or "):
+        check_folder(tmp_path, 1 << 60)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("sweep", "formats"), ("paper", "all"), ("test", "digits", "--weights", "w.npz")],
+)
+def test_folders_are_looked_at_before_the_work(command, tmp_path, capsys):
+    (tmp_path / "file").write_bytes(b"")
+    assert main([*command, "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/file: cannot be written: ")
 
 
 def test_paths_in_messages(tmp_path):
