@@ -60,6 +60,8 @@ class _Runner(cocotb_tools.runner.Verilator):
         self.gui = False
         libraries = [str(cocotb_tools.config.libs_dir), self.env.get("LD_LIBRARY_PATH", "")]
         self.env["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
+        # Names of files get into the results, which are XML in UTF-8 whatever the locale.
+        self.env["PYTHONUTF8"] = "1"
 
     def _execute(self, cmds: Sequence[Sequence[str]], cwd: os.PathLike | str) -> None:
         assert self.log_file is not None
@@ -153,8 +155,7 @@ class Model:
                 test_dir=folder,
                 results_xml=str(results),
                 test_args=[*RANDOM_START, *(["--trace-file", WAVES] if self.waves else [])],
-                # The log's name would get into the results, and not every name can stand in XML.
-                extra_env={"COCOTB_RESULTS_ATTACHMENTS": "", **(env or {})},
+                extra_env=dict(env or {}),
                 log_file=log.resolve(),
             )
             failed = get_results(results)[1]

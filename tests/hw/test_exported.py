@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The Verilog that goes out, seen by someone who has that file alone."""
 
-import os
 import re
 import subprocess
 from collections import defaultdict
@@ -24,7 +23,7 @@ from hw.network import Network
 from hw.ports import Command
 from hw.primitives import ECP5, PORTABLE
 from hw.verilog import module_name
-from sim.compiler import PACKAGE
+from tests.verilator import verilator
 
 PRIMITIVES = {form.name: form for form in (PORTABLE, ECP5)}
 CELLS = Path(hw.__file__).parent / "primitives" / "ecp5_cells.v"
@@ -64,18 +63,18 @@ def config(tmp_path):
     return path
 
 
-def verilator(folder, *arguments):
+def strict(folder, *arguments):
     """Run Verilator in a folder; it fails at every warning."""
-    done = subprocess.run(
-        [PACKAGE / "bin" / "verilator", *arguments],
-        cwd=folder,
-        env={**os.environ, "VERILATOR_ROOT": str(PACKAGE), "MAKEFLAGS": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "%Warning" not in done.stdout + done.stderr
+    assert "%Warning" not in verilator(folder, *arguments)
+
+
+def sources(folder, text, primitives):
+    """Write an exported text, and the cells that it needs, into a folder; name the files."""
+    (folder / "only.v").write_text(text)
+    if primitives != "ecp5":
+        return ["only.v"]
+    (folder / "cells.v").write_text(CELLS.read_text())
+    return ["only.v", "cells.v"]
 
 
 def checksum(weights):
@@ -90,12 +89,11 @@ def checksum(weights):
 def test_example(config, tmp_path, primitives):
     """The example does what its file says, and what the golden model does with the same sample."""
     spec = load(config)
-    (tmp_path / "only.v").write_text(export(spec, PRIMITIVES[primitives]))
-    files = ["only.v"] + [str(CELLS)] * (primitives == "ecp5")
+    files = sources(tmp_path, export(spec, PRIMITIVES[primitives]), primitives)
     name = f"{module_name(spec.name)}_example"
     flags = ["-CFLAGS", "-O0 -std=gnu++20 -fcoroutines"]
     flags += ["-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include", "--x-initial", "unique"]
-    verilator(tmp_path, "--binary", "-DLEL_EXAMPLE", "--top-module", name, *flags, *files)
+    strict(tmp_path, "--binary", "-DLEL_EXAMPLE", "--top-module", name, *flags, *files)
     program = [tmp_path / "obj_dir" / f"V{name}", "+verilator+rand+reset+2", "+verilator+seed+1"]
     output = subprocess.run(program, capture_output=True, text=True, check=True).stdout
 
@@ -137,13 +135,12 @@ def test_example(config, tmp_path, primitives):
 def test_lint(tmp_path, network, primitives):
     """Verilator's strictest look finds nothing, neither in the modules nor in the example."""
     spec = describe(**NETWORKS[network])
-    (tmp_path / "other.v").write_text(export(spec, PRIMITIVES[primitives]))
-    files = ["other.v"] + [str(CELLS)] * (primitives == "ecp5")
+    files = sources(tmp_path, export(spec, PRIMITIVES[primitives]), primitives)
     name = module_name(spec.name)
-    verilator(tmp_path, "--lint-only", "-Wall", "--top-module", name, *files)
+    strict(tmp_path, "--lint-only", "-Wall", "--top-module", name, *files)
     if network == "tiny":
         flags = ["--lint-only", "-Wall", "--timing", "-DLEL_EXAMPLE"]
-        verilator(tmp_path, *flags, "--top-module", f"{name}_example", *files)
+        strict(tmp_path, *flags, "--top-module", f"{name}_example", *files)
 
 
 def test_same_file_everywhere(tmp_path, config):
@@ -181,7 +178,7 @@ def test_module_names():
 @pytest.mark.parametrize("name", ["clk", "module", "a.b"])
 def test_network_of_a_strange_name(tmp_path, name):
     (tmp_path / "x.v").write_text(export(describe(name=name), PORTABLE))
-    verilator(tmp_path, "--lint-only", "-Wall", "--top-module", module_name(name), "x.v")
+    strict(tmp_path, "--lint-only", "-Wall", "--top-module", module_name(name), "x.v")
 
 
 def test_ports_are_documented():

