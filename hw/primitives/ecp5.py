@@ -11,22 +11,30 @@ guide) for DP16KD; the parameters are those that Yosys' `lattice/cells_bb_ecp5.v
 - DP16KD holds 16384 bits (18432 with the ninth bits) behind two ports. Words of 18, 9, 4, 2 or 1
   bits start at address bit 4, 3, 2, 1 or 0; for 18 bits the lowest two address bits enable the
   halves of a write. REGMODE OUTREG adds a register behind the array.
+- With words of 36 bits, from address bit 5 on, port A only writes and port B only reads, each
+  through the data pins of both: the lower half of a word by way of DIA and DOA, the upper by way
+  of DIB and DOB. The lowest four address bits enable the bytes of a write, CEA is all of its
+  enable, and both REGMODEs must agree. Lattice calls this form PDPW16KD, and DOB the outputs 0 to
+  17 of it, so that the halves of its word leave in the other order than they enter; Yosys' own
+  `lattice/brams_map_16kd.v` takes a DP16KD, without that turn.
 - Neither register is ever inferred by Yosys. nextpnr's times for speed grade 6: clock to output of
   DP16KD 5.61 ns without its register and 0.97 ns with; MULT18X18D 3.93 ns through, or 0.08 ns
   set-up and 0.74 ns clock to output with both registers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import ceil
 
 from amaranth.hdl import Array, Cat, ClockSignal, Const, Instance, Module, Signal, Value
 
 from . import interface
 
-__all__ = ["Geometry", "Memory", "Multiplier", "geometry"]
+__all__ = ["Geometry", "Memory", "Multiplier", "Section", "geometry"]
 
-#: Bits of a word and their number, for each way to organise a DP16KD.
-_ORGANISATIONS = ((18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
+#: Bits of a word and their number, for each way to organise a DP16KD, the most words first.
+_ORGANISATIONS = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))
 #: Address and data pins of a DP16KD port.
 _ADDRESS_WIDTH = 14
 _DATA_WIDTH = 18
@@ -76,99 +84,146 @@ class Multiplier(interface.Multiplier):
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """How a memory is put together from blocks.
+class Section:
+    """Blocks side by side, whose words together hold a word of the memory.
 
     Parameters
     ----------
     word
         Bits of a block's word.
     rows
-        Words of a block.
+        Words of a block, a power of two.
     columns
-        Blocks side by side, so that their words together hold a word of the memory.
-    banks
-        Rows of blocks, of which each address selects one.
+        Blocks.
+    base
+        Address of the first row, a multiple of `rows`.
     """
 
     word: int
     rows: int
     columns: int
-    banks: int
+    base: int
+
+    @property
+    def row_bits(self) -> int:
+        """Bits of an address that choose a row."""
+        return (self.rows - 1).bit_length()
+
+    def holds(self, address: Value) -> Value:
+        """Tell whether a row of this section has this address."""
+        return address[self.row_bits :] == self.base >> self.row_bits
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a memory is put together from blocks.
+
+    Parameters
+    ----------
+    sections
+        What holds the words, from address 0 on, the largest sections first: the base of each is
+        then a multiple of its rows.
+    """
+
+    sections: tuple[Section, ...]
 
     @property
     def blocks(self) -> int:
         """DP16KD in all."""
-        return self.columns * self.banks
+        return sum(section.columns for section in self.sections)
+
+
+def _stack(organisations: Sequence[tuple[int, int]], width: int, depth: int) -> Geometry:
+    """Stack sections of each of these organisations, as many as the smallest leave room for."""
+    _, least = organisations[-1]
+    end = least * ceil(depth / least)
+    sections, base = [], 0
+    for word, rows in organisations:
+        for _ in range((end - base) // rows):
+            sections.append(Section(word, rows, ceil(width / word), base))
+            base += rows
+    return Geometry(tuple(sections))
 
 
 def geometry(width: int, depth: int) -> Geometry:
-    """Choose the organisation with the fewest blocks, and among these that with the fewest banks.
+    """Choose the stack with the fewest blocks, of these that with the fewest sections.
 
-    >>> geometry(12, 1570)  # two halves of a word rather than two banks of words
-    Geometry(word=9, rows=2048, columns=2, banks=1)
+    Of stacks that are alike in both it is one with the narrowest words: they use the fewest pins.
+
+    >>> geometry(12, 1570)  # two halves of a word rather than two sections of words
+    Geometry(sections=(Section(word=9, rows=2048, columns=2, base=0),))
+    >>> geometry(36, 2355).blocks
+    5
+    >>> [(section.word, section.rows) for section in geometry(36, 2355).sections]
+    [(9, 2048), (36, 512)]
     """
-    choices = [
-        Geometry(word, rows, ceil(width / word), ceil(depth / rows))
-        for word, rows in _ORGANISATIONS
+    stacks = [
+        _stack(organisations, width, depth)
+        for count in range(1, len(_ORGANISATIONS) + 1)
+        for organisations in combinations(_ORGANISATIONS, count)
     ]
-    return min(choices, key=lambda choice: (choice.blocks, choice.banks))
+    return min(stacks, key=lambda stack: (stack.blocks, len(stack.sections)))
 
 
 class Memory(interface.Memory):
     """DP16KDs, written through port A and read through port B with the output register.
 
-    The bank of a read address travels along with the read, as far as the multiplexer.
+    The section of a read address travels along with the read, as far as the multiplexer.
     """
 
     def elaborate(self, platform):
         m = Module()
-        shape = geometry(self.width, self.depth)
-        row_bits = (shape.rows - 1).bit_length()
-        write_bank, read_bank = self.write_addr[row_bits:], self.read_addr[row_bits:]
-
-        words = []
-        for bank in range(shape.banks):
-            enable = self.write_enable
-            if shape.banks > 1:
-                enable = enable & (write_bank == bank)
-            word = []
-            for first in range(0, self.width, shape.word):
-                output = Signal(_DATA_WIDTH, name=f"output{bank}_{first}")
-                m.submodules[f"block{bank}_{first}"] = self._block(
-                    shape,
-                    read_addr=self.read_addr[:row_bits],
-                    read_data=output,
-                    write_addr=self.write_addr[:row_bits],
-                    write_data=self.write_data[first : first + shape.word],
-                    write_enable=enable,
-                )
-                word.append(output[: shape.word])
-            words.append(Cat(word)[: self.width])
-
+        sections = geometry(self.width, self.depth).sections
         data = Signal(self.width, reset_less=True)
         m.d.comb += self.read_data.eq(data)
-        if shape.banks == 1:
-            m.d.sync += data.eq(words[0])
+        if len(sections) == 1:
+            m.d.sync += data.eq(self._read(m, sections[0], self.write_enable))
         else:
-            in_array = Signal(range(shape.banks), reset_less=True)
-            in_register = Signal(range(shape.banks), reset_less=True)
+            words = [
+                self._read(m, section, self.write_enable & section.holds(self.write_addr))
+                for section in sections
+            ]
+            in_array = Signal(range(len(sections)), reset_less=True)
+            in_register = Signal.like(in_array)
             m.d.sync += [
-                in_array.eq(read_bank),
+                in_array.eq(0),
                 in_register.eq(in_array),
                 data.eq(Array(words)[in_register]),
             ]
+            for number, section in enumerate(sections[1:], start=1):
+                with m.If(section.holds(self.read_addr)):
+                    m.d.sync += in_array.eq(number)
         return m
 
+    def _read(self, m: Module, section: Section, write_enable: Value) -> Value:
+        """Add the blocks of a section to `m`; give the word that they read."""
+        words = []
+        for first in range(0, self.width, section.word):
+            name = f"{section.base}_{first}"
+            output = Signal(2 * _DATA_WIDTH, name=f"output{name}")
+            m.submodules[f"block{name}"] = self._block(
+                section,
+                read_addr=self.read_addr[: section.row_bits],
+                read_data=output,
+                write_addr=self.write_addr[: section.row_bits],
+                write_data=self.write_data[first : first + section.word],
+                write_enable=write_enable,
+            )
+            # A word that fits the pins of port B is read there.
+            start = 0 if section.word > _DATA_WIDTH else _DATA_WIDTH
+            words.append(output[start : start + section.word])
+        return Cat(words)[: self.width]
+
     @staticmethod
-    def _block(shape, *, read_addr, read_data, write_addr, write_data, write_enable):
-        low = _ADDRESS_WIDTH - (shape.rows - 1).bit_length()
-        byte_enables = Const(0b11 if shape.word == 18 else 0, low)
+    def _block(section, *, read_addr, read_data, write_addr, write_data, write_enable):
+        low = _ADDRESS_WIDTH - section.row_bits
+        byte_enables = Const({18: 0b11, 36: 0b1111}.get(section.word, 0), low)
+        write_data = _pad(write_data, 2 * _DATA_WIDTH)
 
         return Instance(
             "DP16KD",
-            p_DATA_WIDTH_A=shape.word,
-            p_DATA_WIDTH_B=shape.word,
+            p_DATA_WIDTH_A=section.word,
+            p_DATA_WIDTH_B=section.word,
             p_REGMODE_A="OUTREG",
             p_REGMODE_B="OUTREG",
             p_RESETMODE="SYNC",
@@ -178,9 +233,9 @@ class Memory(interface.Memory):
             p_CSDECODE_B="0b000",
             p_GSR="DISABLED",
             i_CLKA=ClockSignal(),
-            i_CEA=1,
+            i_CEA=write_enable,
             i_OCEA=1,
-            i_WEA=write_enable,
+            i_WEA=1,
             i_RSTA=0,
             i_CLKB=ClockSignal(),
             i_CEB=1,
@@ -191,6 +246,8 @@ class Memory(interface.Memory):
             **_bits("i_CSB", Const(0, 3)),
             **_bits("i_ADA", _pad(Cat(byte_enables, write_addr), _ADDRESS_WIDTH)),
             **_bits("i_ADB", _pad(Cat(byte_enables, read_addr), _ADDRESS_WIDTH)),
-            **_bits("i_DIA", _pad(write_data, _DATA_WIDTH)),
-            **_bits("o_DOB", read_data),
+            **_bits("i_DIA", write_data[:_DATA_WIDTH]),
+            **_bits("i_DIB", write_data[_DATA_WIDTH:]),
+            **_bits("o_DOA", read_data[:_DATA_WIDTH]),
+            **_bits("o_DOB", read_data[_DATA_WIDTH:]),
         )

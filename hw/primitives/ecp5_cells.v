@@ -59,12 +59,16 @@ endmodule
 module DP16KD(
   input DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5,
     DIA4, DIA3, DIA2, DIA1, DIA0,
+  input DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9, DIB8, DIB7, DIB6, DIB5,
+    DIB4, DIB3, DIB2, DIB1, DIB0,
   input ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0,
   input CSA2, CSA1, CSA0,
   input CLKA, CEA, OCEA, WEA, RSTA,
   input ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0,
   input CSB2, CSB1, CSB0,
   input CLKB, CEB, OCEB, WEB, RSTB,
+  output DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5,
+    DOA4, DOA3, DOA2, DOA1, DOA0,
   output DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5,
     DOB4, DOB3, DOB2, DOB1, DOB0
 );
@@ -80,20 +84,21 @@ module DP16KD(
   parameter GSR = "ENABLED";
 
   initial begin
-    if (DATA_WIDTH_A != DATA_WIDTH_B || REGMODE_B != "OUTREG" || RESETMODE != "SYNC"
-        || CSDECODE_A != "0b000" || CSDECODE_B != "0b000") begin
+    if (DATA_WIDTH_A != DATA_WIDTH_B || REGMODE_A != "OUTREG" || REGMODE_B != "OUTREG"
+        || RESETMODE != "SYNC" || CSDECODE_A != "0b000" || CSDECODE_B != "0b000") begin
       $display("DP16KD: modelled only as port A for writing and port B, as wide, for reading");
       $fatal;
     end
   end
 
-  localparam LOW = DATA_WIDTH_A == 18 ? 4 : DATA_WIDTH_A == 9 ? 3 : DATA_WIDTH_A == 4 ? 2
-      : DATA_WIDTH_A == 2 ? 1 : 0;
-  reg [17:0] array[0:(1 << (14 - LOW)) - 1];
-  reg [17:0] latch, register;
+  localparam LOW = DATA_WIDTH_A == 36 ? 5 : DATA_WIDTH_A == 18 ? 4 : DATA_WIDTH_A == 9 ? 3
+      : DATA_WIDTH_A == 4 ? 2 : DATA_WIDTH_A == 2 ? 1 : 0;
+  reg [35:0] array[0:(1 << (14 - LOW)) - 1];
+  reg [35:0] latch, register;
 
-  wire [17:0] data = {DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7,
-    DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0};
+  wire [35:0] data = {DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9, DIB8, DIB7,
+    DIB6, DIB5, DIB4, DIB3, DIB2, DIB1, DIB0, DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11,
+    DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0};
   wire [13:0] address_a = {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3,
     ADA2, ADA1, ADA0};
   wire [13:0] address_b = {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3,
@@ -102,8 +107,9 @@ module DP16KD(
   wire select_b = {CSB2, CSB1, CSB0} == 0;
   wire [13:0] row_a = address_a >> LOW;
   wire [13:0] row_b = address_b >> LOW;
-  // Only 18-bit words have two bytes; their enables are the lowest address bits.
-  wire [17:0] enables = LOW == 4 ? {{9{address_a[1]}}, {9{address_a[0]}}} : 18'h3ffff;
+  // Words of 18 and 36 bits have bytes; their enables are the lowest address bits.
+  wire [35:0] bytes = {{9{address_a[3]}}, {9{address_a[2]}}, {9{address_a[1]}}, {9{address_a[0]}}};
+  wire [35:0] enables = LOW >= 4 ? bytes : 36'hfffffffff;
   wire write = CEA & WEA & select_a;
 
   always @(posedge CLKA)
@@ -111,8 +117,8 @@ module DP16KD(
 
   // A read in the clock of a write to the same row has no defined value: give a wrong one.
   always @(posedge CLKB) begin
-    if (WEB) begin
-      $display("DP16KD: writing through port B is not modelled");
+    if (WEB || !WEA && LOW == 5) begin
+      $display("DP16KD: writing through port B, and WEA with 36 bits, are not modelled");
       $fatal;
     end
     if (RSTB) register <= 0;
@@ -121,7 +127,12 @@ module DP16KD(
       latch <= write && row_a == row_b ? ~array[row_b[13-LOW:0]] : array[row_b[13-LOW:0]];
   end
 
+  // Port A reads nothing but the lower half of the words that need the pins of both ports.
+  wire [17:0] mask = LOW == 5 ? 18'h3ffff : (18'd1 << DATA_WIDTH_B) - 18'd1;
+  wire [17:0] lower = LOW == 5 ? register[17:0] : 0;
+  wire [17:0] upper = LOW == 5 ? register[35:18] : register[17:0];
+  assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5,
+    DOA4, DOA3, DOA2, DOA1, DOA0} = lower;
   assign {DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5,
-    DOB4, DOB3, DOB2, DOB1, DOB0} = DATA_WIDTH_B == 18 ? register : register & ((18'd1 <<
-    DATA_WIDTH_B) - 18'd1);
+    DOB4, DOB3, DOB2, DOB1, DOB0} = upper & mask;
 endmodule

