@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The order in which the samples are seen (contract, "Data order")."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from golden.spec import splitmix64
 
-__all__ = ["base", "order", "stride"]
+__all__ = ["base", "order", "pieces", "stride"]
 
 
 @lru_cache(maxsize=8)
@@ -42,3 +43,18 @@ def order(seed: int, epoch: int, n: int) -> np.ndarray:
     """
     start, step = stride(seed, epoch, n)
     return base(seed, n)[(start + np.arange(n, dtype=np.int64) * step) % n]
+
+
+def pieces(seed: int, n: int, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield what a training on n samples sees from its sample `start` on until `stop`.
+
+    Each piece is the number of an epoch, and samples of it in their order.
+
+    >>> [(epoch, seen.tolist()) for epoch, seen in pieces(1, 10, 8, 13)]
+    [(0, [7, 3]), (1, [8, 9, 1])]
+    """
+    while start < stop:
+        epoch, first = divmod(start, n)
+        seen = order(seed, epoch, n)[first : first + stop - start]
+        yield epoch, seen
+        start += len(seen)

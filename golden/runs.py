@@ -114,9 +114,9 @@ class Integer(Run):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the result: not where the description lies, nor how hardware is laid out."""
+        """What decides the result: not where the description lies, nor what hardware it is for."""
         settings = super().settings
-        for key in ("path", "name", "data"):
+        for key in ("path", "name", "data", "board", "size"):
             del settings["network"][key]
         for layer in settings["network"]["layers"]:
             del layer["lanes"]

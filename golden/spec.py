@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The network description: the one thing that the golden model and the hardware share."""
 
-import difflib
 import math
 import os
-import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from golden.errors import InputError, quoted, shown
+from golden.data_spec import NAME, DataSpec, data_of, sizes_of
+from golden.errors import quoted
+from golden.tables import SpecError, Table, read
 
 __all__ = [
     "CONFIGS",
@@ -18,36 +16,20 @@ __all__ = [
     "LayerSpec",
     "NetworkSpec",
     "SpecError",
-    "Table",
     "find",
     "load",
     "parse",
-    "read",
     "splitmix64",
 ]
 
 #: Where descriptions live that are named without a path.
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-#: Inputs and classes of the data sets that have names of the project's.
-DATA_SIZES = {
-    "digits": (64, 10),
-    "mnist": (784, 10),
-    "wine": (13, 3),
-    "breast-cancer": (30, 2),
-    "cifar10": (3072, 10),
-}
-#: Of them, those that have no test set.
-WHOLE = ("wine", "breast-cancer")
-#: Files that may be given as data.
-DATA_FILES = (".csv", ".npz")
-#: Range of the share of samples to test on.
-TEST_SHARES = 0.01, 0.9
-SCALES = ("feature", "global")
+#: What a description is meant for where it does not say.
+BOARD, SIZE = "ulx3s", "85F"
+#: What `lanes` says where they are to be chosen.
+AUTO = "auto"
 RULES = ("sym", "scfb", "random", "frozen", "tlc")
-NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-#: Most bytes of a file of TOML; one that holds more is no description.
-FILE_LIMIT = 1 << 22
 #: Most layers of a network. Ten times as deep as any that was tried.
 LAYERS_LIMIT = 64
 #: Most weights of all layers, those of the classifiers included. The golden model needs up to 40
@@ -83,13 +65,9 @@ FORMATS = {
 }
 NETWORK_KEYS = (
     "name", "data", "label", "test", "scale", "inputs", "classes", "seed", "batch", "epochs",
-    "lr_step", "layer",
+    "lr_step", "board", "size", "layer",
 )  # fmt: skip
 LAYER_KEYS = ("neurons", "rule", "sr", *FORMATS)
-
-
-class SpecError(InputError):
-    """The description is not valid; the message names the file, the key and the mend."""
 
 
 def splitmix64(x: int) -> int:
@@ -112,7 +90,8 @@ class LayerSpec:
     The bounds hold for every state and input of the layer, whatever the rule; they are the home of
     the widths in hardware and of the types in the golden model.
 
-    `seeds[k]` is the 64-bit seed of random stream k; `yb` the bits of an activation; `dropout` the
+    `lanes` is how many neurons hardware computes at once, None where that is to be chosen;
+    `seeds[k]` the 64-bit seed of random stream k; `yb` the bits of an activation; `dropout` the
     eighths of the neurons that are dropped; `sr` whether updates are rounded stochastically; `lrv`
     the rate 2^-lrv of a classifier that is trained.
     """
@@ -121,7 +100,7 @@ class LayerSpec:
     inputs: int
     neurons: int
     classes: int
-    lanes: int
+    lanes: int | None
     rule: str
     fx: int
     fy: int
@@ -212,36 +191,12 @@ class LayerSpec:
 
 
 @dataclass(frozen=True)
-class DataSpec:
-    """What to train and to test on, as a description says it.
-
-    Parameters
-    ----------
-    source
-        The name of a data set, or a path, as written.
-    path
-        The path, where it is one, from where the program was started.
-    label
-        The column of the labels, in a .csv (by default the last one).
-    test
-        Share of the samples to test on, where there is no test set (by default 0.2).
-    scale
-        Whether each "feature" is scaled by its own range (the default), or by a "global" one.
-    """
-
-    source: str
-    path: str | None = None
-    label: str | None = None
-    test: float | None = None
-    scale: str | None = None
-
-    def __str__(self) -> str:
-        return self.source
-
-
-@dataclass(frozen=True)
 class NetworkSpec:
-    """A whole network, bottom layer first, and how to train it."""
+    """A whole network, bottom layer first, and how to train it.
+
+    `board` and `size` name what hardware is meant for; nothing here knows whether there is such a
+    board.
+    """
 
     name: str
     data: DataSpec | None
@@ -250,6 +205,8 @@ class NetworkSpec:
     batch: int
     epochs: int
     lr_step: int
+    board: str
+    size: str
     path: str
     layers: tuple[LayerSpec, ...]
     inputs: int
@@ -262,49 +219,6 @@ class NetworkSpec:
     def lr_growth(self) -> int:
         """How far the learning-rate shift grows over the run."""
         return (self.epochs - 1) // self.lr_step
-
-
-class Table:
-    """Checked access to one table of a TOML file; `where` in the file `path` names it."""
-
-    def __init__(self, table: dict, path: str, where: str, known: tuple[str, ...]):
-        self.table, self.path, self.where = table, path, where
-        for key in table:
-            if key not in known:
-                near = difflib.get_close_matches(key[:40], known, 1)
-                mend = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                raise self.error(key, f"unknown key; {mend}")
-
-    def error(self, key: str, text: str) -> SpecError:
-        return SpecError(f"{shown(self.path)}: {self.where}{shown(key)}: {text}")
-
-    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self.table.get(key, default)
-        if value is None:
-            raise self.error(key, f"is missing; give a number from {low} to {high}")
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.error(key, f"must be a whole number, not {quoted(value)}")
-        if not low <= value <= high:
-            raise self.error(key, f"must be from {low} to {high}, not {quoted(value)}")
-        return value
-
-    def text(self, key: str) -> str | None:
-        value = self.table.get(key)
-        if value is not None and (not isinstance(value, str) or not value or "\0" in value):
-            raise self.error(key, f"must be a text, not {quoted(value)}")
-        return value
-
-    def flag(self, key: str) -> bool:
-        value = self.table.get(key, False)
-        if not isinstance(value, bool):
-            raise self.error(key, f"must be true or false, not {quoted(value)}")
-        return value
-
-    def choice(self, key: str, known: tuple[str, ...], default: str | None) -> str | None:
-        value = self.table.get(key, default)
-        if value is not None and value not in known:
-            raise self.error(key, f"must be one of {', '.join(known)}, not {quoted(value)}")
-        return value
 
 
 def find(config: str, folder: Path = CONFIGS, what: str = "description") -> Path:
@@ -329,7 +243,7 @@ def find(config: str, folder: Path = CONFIGS, what: str = "description") -> Path
     return path
 
 
-def load(path: str | Path, **overrides: int) -> NetworkSpec:
+def load(path: str | Path, **overrides: int | str) -> NetworkSpec:
     """Read a description from a TOML file; `overrides` replace top-level keys.
 
     Raises
@@ -338,35 +252,6 @@ def load(path: str | Path, **overrides: int) -> NetworkSpec:
         If the file cannot be read or the description is not valid.
     """
     return parse(read(path) | overrides, str(path))
-
-
-def read(path: str | Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises
-    ------
-    SpecError
-        If it cannot be read or is not TOML.
-    """
-    name = shown(path)
-    try:
-        with open(path, "rb") as file:
-            content = file.read(FILE_LIMIT + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SpecError(f"{name}: cannot be read: {reason}; give a .toml file") from None
-    if len(content) > FILE_LIMIT:
-        raise SpecError(f"{name}: is larger than {FILE_LIMIT} bytes; give a .toml file")
-    try:
-        # With or without the mark at its head that some editors write.
-        text = content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise SpecError(f"{name}: is not a text in UTF-8; give a .toml file") from None
-    try:
-        return tomllib.loads(text)
-    except Exception as error:
-        # Whatever a text does to the parser (nested too deep, numbers too long): it is the text's.
-        raise SpecError(f"{name}: is not TOML that can be read: {shown(error)}") from None
 
 
 def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
@@ -380,8 +265,8 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
         If anything is unknown, missing, of the wrong type or out of range.
     """
     top = Table(table, path, "", NETWORK_KEYS)
-    data = _data(top, Path(path).parent if folder is None else folder)
-    inputs, classes = _sizes(top, data)
+    data = data_of(top, Path(path).parent if folder is None else folder)
+    inputs, classes = sizes_of(top, data)
     name = table.get("name", Path(path).stem)
     # It names folders, files and a Verilog module.
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -428,6 +313,8 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
         batch=batch,
         epochs=top.integer("epochs", 1, 100000, 1),
         lr_step=top.integer("lr_step", 1, 100000, 100000),
+        board=top.text("board") or BOARD,
+        size=top.text("size") or SIZE,
         path=path,
         layers=tuple(layers),
         inputs=inputs,
@@ -438,70 +325,6 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
             "lr_step", f"lr would grow to {last}, over {limit}; raise lr_step or lower epochs"
         )
     return network
-
-
-def _data(top: Table, folder: Path) -> DataSpec | None:
-    """Read what to train on."""
-    source = top.text("data")
-    label, test, scale = top.text("label"), top.table.get("test"), top.choice("scale", SCALES, None)
-    if source is None:
-        for key in ("label", "test", "scale"):
-            if key in top.table:
-                raise top.error(key, "is for data, which is missing; name a data set, or remove it")
-        return None
-    known = f"give one of {', '.join(DATA_SIZES)}, or a path"
-    is_path = source.lower().endswith(DATA_FILES) or "/" in source or os.sep in source
-    if not is_path and not NAME.fullmatch(source):
-        raise top.error("data", f"must be the name of a data set, or a path, not {quoted(source)}; "
-                        f"{known}")  # fmt: skip
-    if test is not None:
-        if isinstance(test, bool) or not isinstance(test, int | float):
-            raise top.error("test", f"must be a number, not {quoted(test)}")
-        if not TEST_SHARES[0] <= test <= TEST_SHARES[1]:
-            raise top.error(
-                "test", f"must be from {TEST_SHARES[0]} to {TEST_SHARES[1]}, not {test}"
-            )
-    named = not is_path and source in DATA_SIZES
-    if named and source not in WHOLE:
-        if test is not None:
-            raise top.error("test", f"is not for {source}, which has a test set; remove it")
-        if scale is not None:
-            raise top.error("scale", f"is not for {source}, which has 8-bit inputs; remove it")
-    if label is not None and not source.lower().endswith(".csv"):
-        raise top.error("label", "names a column of a .csv, which data is not; remove it")
-    path = str(folder / source) if is_path else None
-    return DataSpec(source, path, label, None if test is None else float(test), scale)
-
-
-def _sizes(top: Table, data: DataSpec | None) -> tuple[int, int]:
-    """Find inputs and classes: those given, those of the data, or both, if they agree."""
-    keys, limits = ("inputs", "classes"), ((1, 65535), (2, 1024))
-    given = [key in top.table for key in keys]
-    sizes: tuple[int | None, int | None] = None, None
-    if data is None:
-        if not given[0]:
-            raise top.error("data", f"is missing; give one of {', '.join(DATA_SIZES)}, a path, or "
-                            "inputs")  # fmt: skip
-    elif data.path is None and data.source in DATA_SIZES:
-        sizes = DATA_SIZES[data.source]
-    else:
-        # It is not needed for a set that has a name of the project's.
-        from golden.data import MissingError, load
-
-        try:
-            found = load(data)
-            sizes = found.inputs, found.classes
-        except MissingError as error:
-            # What does not need it can be done all the same.
-            if not all(given):
-                raise top.error("data", str(error)) from None
-    made = []
-    for key, size, (low, high) in zip(keys, sizes, limits, strict=True):
-        value = top.integer(key, low, high, size)
-        if size is not None and value != size:
-            raise top.error(key, f"must be {size} for {shown(Path(str(data)))}, not {value}")
-        made.append(value)
-    return made[0], made[1]
 
 
 def _layer(
@@ -559,7 +382,7 @@ def _layer(
         inputs=inputs,
         neurons=neurons,
         classes=classes,
-        lanes=number("lanes", 8),
+        lanes=_lanes(table),
         rule=rule,
         fx=fx,
         fy=fy,
@@ -591,3 +414,13 @@ def _layer(
                 f"{ACCUMULATOR_LIMIT}; lower {key} or {other}",
             )
     return layer
+
+
+def _lanes(table: Table) -> int | None:
+    """Read how many lanes a layer has; None where they are to be chosen."""
+    value = table.table.get("lanes", AUTO)
+    if value == AUTO:
+        return None
+    if isinstance(value, str):
+        raise table.error("lanes", f'must be a whole number or "{AUTO}", not {quoted(value)}')
+    return table.integer("lanes", *FORMATS["lanes"])

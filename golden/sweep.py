@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from golden import spec
 from golden.exhibit import COLOURS, Exhibit, drawing, plain, table
 from golden.runs import Integer, Outcome, Run
-from golden.spec import Table
+from golden.tables import Table, read
 
 __all__ = ["STUDIES", "Axis", "Point", "Study", "exhibit", "load", "runs"]
 
@@ -74,7 +74,7 @@ def load(path: str | Path, **overrides: int) -> Study:
     SpecError
         If the file cannot be read, or a key of it is wrong, or the description of a point.
     """
-    top = Table(spec.read(path) | overrides, str(path), "", STUDY_KEYS)
+    top = Table(read(path) | overrides, str(path), "", STUDY_KEYS)
     config = top.table.get("network")
     if not isinstance(config, str):
         raise top.error("network", "is missing; name the description that is varied")
@@ -82,7 +82,7 @@ def load(path: str | Path, **overrides: int) -> Study:
         varied = spec.find(config)
     except spec.SpecError as error:
         raise top.error("network", str(error)) from None
-    base = spec.read(varied) | {key: top.table[key] for key in TOP_KEYS if key in top.table}
+    base = read(varied) | {key: top.table[key] for key in TOP_KEYS if key in top.table}
     network = spec.parse(base, f"{path}: network {varied}", varied.parent)
     seeds = range(network.seed, network.seed + top.integer("seeds", 1, 1000, 1))
     tables = top.table.get("axis")

@@ -10,8 +10,8 @@ from platformdirs import user_cache_path
 
 from golden.data import builtin, cifar, idx, mnist, table
 from golden.data.dataset import Data, DataError, MissingError, Raw, make
+from golden.data_spec import DATA_SIZES, DataSpec
 from golden.errors import quoted, shown
-from golden.spec import DATA_SIZES, DataSpec
 
 __all__ = ["FOLDER", "identity", "load"]
 

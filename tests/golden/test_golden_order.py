@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.order import base, order, stride
+from golden.order import base, order, pieces, stride
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,10 @@ def test_the_permutation_that_is_kept_cannot_be_changed():
 def test_no_samples():
     with pytest.raises(ValueError, match="n must be at least 1, not 0"):
         order(1, 0, 0)
+
+
+@given(st.integers(1, 20), st.integers(0, 50), st.integers(0, 50))
+def test_pieces_follow_each_other(n, start, count):
+    whole = [(epoch, k) for epoch in range(100) for k in order(3, epoch, n).tolist()]
+    parts = pieces(3, n, start, start + count)
+    assert [(epoch, k) for epoch, seen in parts for k in seen] == whole[start : start + count]

@@ -102,6 +102,13 @@ def test_shipped(name):
             "layer 0: ms: must be from 5 to 12 for mb = 8 in tlc, not 4",
         ),
         ({"layer": [{"neurons": 2, "lanes": 0}]}, "layer 0: lanes: must be from 1 to 1024, not 0"),
+        (
+            {"layer": [{"neurons": 2, "lanes": "all"}]},
+            "layer 0: lanes: must be a whole number or \"auto\", not 'all'",
+        ),
+        ({"layer": [{"neurons": 2, "lanes": 2.0}]}, "lanes: must be a whole number, not 2.0"),
+        ({"board": 3}, "t.toml: board: must be a text, not 3"),
+        ({"size": ""}, "t.toml: size: must be a text, not ''"),
         ({"layer": [{"neurons": 2, "wb": 4, "init_bits": 4}]}, "init_bits: must be at most"),
         ({"layer": [{"neurons": 2}, {"neurons": 2, "fx": 5}]}, "layer 1: fx: must be 4"),
         ({"layer": [{"neurons": 2, "fx": 0, "fw": 2}]}, "layer 0: fy: must be at most"),
@@ -131,8 +138,19 @@ def test_the_accumulator_limit_is_a_guard(monkeypatch):
         assert message in str(error.value)
 
 
-def test_more_lanes_than_neurons():
-    assert parse(TINY | {"layer": [{"neurons": 2, "lanes": 5}]}, "t").layers[0].lanes == 5
+def test_lanes():
+    """They are a number, also above that of the neurons, or left to the hardware's generator."""
+    layers = [{"neurons": 2, "lanes": 5}, {"neurons": 2, "lanes": "auto"}, {"neurons": 2}]
+    network = parse(TINY | {"layer": layers}, "t")
+    assert [layer.lanes for layer in network.layers] == [5, None, None]
+
+
+def test_what_a_description_is_for():
+    """Two texts: which boards there are is known elsewhere."""
+    network = parse(TINY, "t")
+    assert (network.board, network.size) == ("ulx3s", "85F")
+    network = parse(TINY | {"board": "mine", "size": "large"}, "t")
+    assert (network.board, network.size) == ("mine", "large")
 
 
 def test_largest_magnitudes_hold():
