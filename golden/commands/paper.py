@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from golden import spec
-from golden.cli import UsageError, add_run_options, show
+from golden.cli import UsageError, add_run_options, at_least, show
 from golden.errors import quoted
 from golden.files import check_folder
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from golden.exhibit import Exhibit
     from golden.paper.methods import Row
     from golden.paper.table2 import Result
+    from golden.paper.traffic import Counted
 
 __all__ = ["EXHIBITS", "add"]
 
@@ -25,11 +26,13 @@ EXHIBITS = ("table1", "figure6", "table2", "figure3")
 TRAINED = ("table2", "figure3")
 QUICK = "This is a quick look: its trainings are far too short to be compared with the paper's."
 EPOCHS, SEEDS = 24, 2
+#: The description of the paper's MNIST network, and how many samples of its training are counted.
+WIDE, COUNT = "mnist-wide", 5000
 DESCRIPTION = """\
 Make the paper's tables and figures again, beside the paper's own values.
 
-  table1    memory traffic and multiplications, counted; no training, no data set
-  figure6   the same over networks; no training, no data set
+  table1    memory traffic and multiplications; ours also counted in a training on MNIST
+  figure6   the same over networks
   table2    MNIST by nine methods and the negative control, in floats and in integers
   figure3   the main findings of table2, as bars
   all       these four
@@ -40,15 +43,17 @@ on where it was when it is interrupted, and none is made twice."""
 EPILOG = f"""\
 examples:
   python -m golden paper table1 --config mnist     this network beside the paper's
+  python -m golden paper table1 --count 0           no training, no data set
   python -m golden paper table2 --quick
   python -m golden paper all --jobs 2
   python -m golden paper figure3 --method "FA + DO" --epochs 100 --seeds 1 --out build/longer
   python -m golden paper table2 --epochs 100 --seeds 4    as many as in the paper
 
-time: an epoch takes 11 to 15 seconds on one core in floats, and 20 to 35 in integers, so table2
-takes two hours on two cores with {EPOCHS} epochs and {SEEDS} seeds, which is the default, seventeen
-hours with as many as in the paper, and five minutes with --quick (2 epochs, 1 seed). figure3 needs
-a part of the same trainings.
+time: table1 and figure6 take half a minute, for the training in which they count. An epoch takes 11
+to 15 seconds on one core in floats, and 20 to 35 in integers, so table2 takes two hours on two
+cores with {EPOCHS} epochs and {SEEDS} seeds, which is the default, seventeen hours with as many as
+in the paper, and five minutes with --quick (2 epochs, 1 seed). figure3 needs a part of the same
+trainings.
 
 A GPU makes the floats faster where PyTorch finds one; the integers stay on the processor.
 
@@ -71,6 +76,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         action="append",
         default=[],
         help="count this network too in table1: a name in configs/, or a .toml file; repeatable",
+    )
+    paper.add_argument(
+        "--count",
+        type=at_least(0),
+        default=COUNT,
+        metavar="N",
+        help="for table1 and figure6, count what the first N samples of a training take "
+        "(%(default)s); 0: without",
     )
     paper.add_argument(
         "--method",
@@ -103,6 +116,7 @@ def _method(name: str) -> str:
 
 def _run(arguments: argparse.Namespace) -> int:
     from golden.paper import table2, traffic
+    from golden.paper.shapes import NETWORKS, translate
 
     epochs, seeds = (2, 1) if arguments.quick else (EPOCHS, SEEDS)
     epochs, seeds = arguments.epochs or epochs, arguments.seeds or seeds
@@ -118,10 +132,11 @@ def _run(arguments: argparse.Namespace) -> int:
             rows[name], runs, epochs=epochs, seeds=seeds, jobs=arguments.jobs, integers=integers
         )
 
-    described = [traffic.translate(spec.load(spec.find(config))) for config in arguments.config]
+    described = [translate(spec.load(spec.find(config))) for config in arguments.config]
+    counts = _counted(arguments.config, arguments.count) if {"table1", "figure6"} & {*names} else {}
     make: dict[str, Callable[[], Exhibit]] = {
-        "table1": lambda: traffic.table1((*traffic.NETWORKS, *described)),
-        "figure6": traffic.figure6,
+        "table1": lambda: traffic.table1((*NETWORKS, *described), counts),
+        "figure6": lambda: traffic.figure6(counts),
         "table2": lambda: table2.table2(measure("table2", integers=True)),
         "figure3": lambda: table2.figure3(measure("figure3", integers=False)),
     }
@@ -131,6 +146,27 @@ def _run(arguments: argparse.Namespace) -> int:
             exhibit = replace(exhibit, text=f"{exhibit.text}\n\n{QUICK}")
         show(exhibit, folder)
     return 0
+
+
+def _counted(configs: Sequence[str], samples: int) -> "dict[str, Counted]":
+    """Count in trainings, by the name that exhibits give the network; nothing for no samples."""
+    from golden.commands.shared import prepare
+    from golden.data import MissingError
+    from golden.paper.shapes import NETWORKS
+    from golden.paper.traffic import counted
+
+    if not samples:
+        return {}
+    try:
+        network, data = prepare(WIDE, batch=1)
+    except MissingError as error:
+        raise UsageError(f"{error}; or give --count 0") from None
+    counts = {NETWORKS[0].name: counted(network, data, samples)}
+    for config in configs:
+        if spec.load(spec.find(config)).data is not None:
+            network, data = prepare(config, batch=1)
+            counts[network.name] = counted(network, data, samples)
+    return counts
 
 
 def _chosen(exhibit: str, methods: Sequence[str]) -> "list[Row]":

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from golden.data_spec import DATA_SIZES
 from golden.runs import Run
-from golden.spec import DATA_SIZES
 
 __all__ = [
     "CLASSES",

@@ -8,7 +8,7 @@ which goes to R_i neurons of layer i + 1; A_0 is the input. A step with B sample
                        words read       words written    multiply-accumulates (MACs)
     backpropagation    2 P_i + B A_i    P_i + B A_i      3 B R_{i-1} A_{i-1}
     local errors       P_i              P_i              2 B (R_{i-1} A_{i-1} + C A_i)
-    ours               P_i + b_i        P_i + b_i        2 B (P_i + b_i) n_i
+    ours, dense        2 (P_i + b_i)    P_i + b_i        2 (P_i + b_i)
 
 summed over all layers. Where the paper leaves a choice:
 
@@ -21,42 +21,44 @@ summed over all layers. Where the paper leaves a choice:
 - Table 1 as printed lacks N_b, the mini-batches of an epoch, in what local errors read and write,
   as if parameters came in once an epoch. By section 4 they do in each mini-batch, as here.
 
-Ours is what the project's hardware counts. Its step has one sample: each weight, the b_i biases
-included, is read once and written once; each costs a product as it meets its input and one as it is
-updated, at each of n_i positions (one, for its layers are fully connected). In a `frozen` layer
-weights are read and meet their inputs, no more. Weights of classifiers are never stored, and their
-products are additions outside the multipliers: the 2 C A_i of the paper's row are not in ours. The
-last step of all is written by a pass of its own, which reads once more.
+Ours is what the project's hardware counts, whose layers are fully connected and whose step has one
+sample. There a weight, the b_i biases included, is read for each product that it takes part in: on
+the way forward with its input, and as it is updated, when it is also written. What would change
+nothing is left out: inputs that are 0, updates of samples whose errors are all 0, and of groups of
+neurons whose local errors are all 0. So the row above is the most that a step takes, and
+what a training takes is counted (`counted`). In a `frozen` layer weights meet their inputs, no
+more. Weights of classifiers are never stored, and their products are additions outside the
+multipliers: the 2 C A_i of the paper's row are not in ours.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from tqdm import tqdm
 
-from golden import spec
+from golden import events, spec
+from golden.data import Data
 from golden.exhibit import COLOURS, Exhibit, drawing, table
+from golden.model import IntegerNetwork
+from golden.order import pieces
+from golden.paper.shapes import NETWORKS, LayerShape, NetworkShape
 
 __all__ = [
     "METHODS",
-    "NETWORKS",
-    "Conv",
-    "Full",
-    "LayerShape",
-    "NetworkShape",
+    "Counted",
     "Traffic",
     "backpropagation",
     "count",
-    "describe",
+    "counted",
     "figure6",
     "in_hardware",
     "local_errors",
     "ours",
     "table1",
-    "translate",
 ]
 
 #: How the 100 samples of the paper's mini-batch are trained: in words, batch, steps.
@@ -68,39 +70,45 @@ A₀ is the input, C the number of classes, B the samples of a step. Sums are ov
 FORMULAS = (
     ("backpropagation", "Σ 2Pᵢ + BAᵢ", "Σ Pᵢ + BAᵢ", "B Σ 3Rᵢ₋₁Aᵢ₋₁"),
     ("local errors", "Σ Pᵢ", "Σ Pᵢ", "B Σ 2(Rᵢ₋₁Aᵢ₋₁ + CAᵢ)"),
-    ("ours", "Σ Pᵢ + bᵢ", "Σ Pᵢ + bᵢ", "B Σ 2(Pᵢ + bᵢ)nᵢ"),
+    ("ours, dense", "Σ 2(Pᵢ + bᵢ)", "Σ Pᵢ + bᵢ", "Σ 2(Pᵢ + bᵢ)"),
 )
 NOTES = """\
 The first two rows are the paper's. As printed there, reads and writes of local errors lack the
 factor N_b, the mini-batches of an epoch; by its section 4 parameters are read and written in each
 of them, and so they are here.
 
-*Ours* is what the hardware's counters count: each weight and each bias is read once and written
-once a step, and **a step of the hardware is one sample**. Its words are those of the memory on the
-chip, the paper's those of an external one. The 2CAᵢ products with classifier weights are not in our
-MACs: these weights are small odd integers, made on the fly, and their products are additions
-outside the multipliers.
+*Ours* is what the hardware's counters count: a weight or a bias is read for each product that it
+takes part in, on the way forward and as it is updated, and written as it is updated. **A step of
+the hardware is one sample**, and no layer is a convolution. *Dense* is the most that a step takes,
+where nothing is zero. Zeros are skipped, so that *counted* is what a training takes: inputs that
+are 0, updates of samples whose errors are all 0, and of groups of neurons (as many as the layer has
+lanes, or all where that is left open) whose local errors are all 0, are neither read, nor
+multiplied, nor written.
 
-Rows with a star only count what the same rule takes; no hardware of this project does so. It has no
-convolutions, and steps of more samples are for the golden model alone (inputs and local errors of
-all of them would have to stay on the chip). The MNIST network is one that the generator makes, but
-its weights are more than a board here holds."""
+Our words are those of the memory on the chip beside each multiplier, the paper's those of an
+external one. The 2CAᵢ products with classifier weights are not in our MACs: these weights are small
+odd integers, made on the fly, and their products are additions outside the multipliers. The MNIST
+network is one that the generator makes, but its weights are more than a board here holds."""
 CONDITION = """\
 The paper's condition for fewer MACs than backpropagation is the first; it is exact only if all
 layers have as many activations as the input. The second is exact. In what follows, percentages are
 of backpropagation in the same steps."""
 PRICE = """\
-Small steps have their price, whatever the method: to train 100 samples, the hardware reads and
-writes all weights 100 times, where one step of 100 samples does so once. In steps of one sample
+Small steps have their price, whatever the method: to train 100 samples, weights are read and
+written in each of 100 steps, where one step of 100 samples does so once. In steps of one sample
 backpropagation has few activations to store, so local errors save its second reading of the
-weights, and hardly a write."""
+weights, and hardly a write. What the hardware saves beyond that, it saves by skipping zeros."""
 FIGURE_TEXT = """\
 **Figure 6: words read and written to train 100 samples**, for the paper's networks; above in one
-step, as in the paper, below in 100 steps, as the hardware does. Dashed bars only count what the
-same rule takes; no hardware of this project does so: it has no convolutions, and steps of more
-samples are for the golden model alone. Our words are those of the memory on the chip, the paper's
-those of an external one."""
+step, as in the paper, below in 100 steps, as the hardware does, which has no convolutions. Our
+words are those of the memory on the chip, the paper's those of an external one."""
 HEAD = ("network", "method", "words read", "written", "MACs", "read", "written", "MACs")
+USE = """\
+What was counted in a training, for each weight and step, where dense would be 2 reads, 1 write and
+2 MACs. Later in a training there are more zeros, and the figures are smaller."""
+USE_HEAD = ("network", "samples counted", "words read", "written", "MACs")
+#: What exhibits call ours: where nothing is zero, and in a training.
+DENSE, COUNTED = "ours, dense", "ours, counted"
 #: How strong bars of writes are, beside those of reads.
 FAINT = 0.45
 GREY = "#8d99a6"
@@ -112,155 +120,6 @@ class Traffic(NamedTuple):
     reads: int
     writes: int
     macs: int
-
-
-@dataclass(frozen=True)
-class Conv:
-    """A convolution of stride 1 that keeps the size of its maps, and max pooling behind it.
-
-    `kernel` is the side of a kernel, `pool` the stride of the pooling; 1 pools nothing.
-    """
-
-    maps: int
-    kernel: int
-    pool: int = 1
-
-
-@dataclass(frozen=True)
-class Full:
-    """A fully connected layer; unless it is `trained`, its weights stay what they are."""
-
-    neurons: int
-    trained: bool = True
-
-
-@dataclass(frozen=True)
-class LayerShape:
-    """The sizes of a layer.
-
-    Parameters
-    ----------
-    inputs
-        Activations of a sample that come in.
-    fan_in
-        Weights of a neuron, without its bias.
-    maps
-        Neurons that have weights of their own.
-    positions
-        Places at which each of them is computed.
-    activations
-        Of a sample, after pooling.
-    classes
-        Of the local classifier.
-    trained
-        Whether weights are updated.
-    """
-
-    inputs: int
-    fan_in: int
-    maps: int
-    positions: int
-    activations: int
-    classes: int
-    trained: bool
-
-    @property
-    def weights(self) -> int:
-        """P_i: weights without biases, of which there are as many as maps."""
-        return self.fan_in * self.maps
-
-    @property
-    def products(self) -> int:
-        """R_{i-1} A_{i-1}: products of a forward pass; borders are ignored."""
-        return self.weights * self.positions
-
-    @property
-    def fan_out(self) -> int:
-        """R_{i-1}: neurons, before pooling, that each input goes to; borders are ignored."""
-        return self.products // self.inputs
-
-    @property
-    def classifier_products(self) -> int:
-        """2 C A_i: products with random weights for the scores and for the local errors."""
-        return 2 * self.classes * self.activations
-
-
-@dataclass(frozen=True)
-class NetworkShape:
-    """A network, bottom layer first."""
-
-    name: str
-    layers: tuple[LayerShape, ...]
-
-    def total(self, name: str) -> int:
-        """Sum a size over the layers."""
-        return sum(getattr(layer, name) for layer in self.layers)
-
-    @property
-    def condition(self) -> tuple[int, float]:
-        """Both sides of the paper's condition for fewer MACs, L C < 0.5 sum R_i.
-
-        It is exact if all layers have as many activations as the input; in general it is
-        2 sum C A_i < sum R_i A_i, `classifier_products` against `products`.
-        """
-        return self.total("classes"), self.total("fan_out") / 2
-
-
-def describe(
-    name: str, *stack: Conv | Full, side: int = 1, maps: int, classes: int
-) -> NetworkShape:
-    """Find the sizes of a stack of layers on `maps` square maps of inputs.
-
-    >>> net = describe("tiny", Conv(4, kernel=3, pool=2), Full(5), side=6, maps=2, classes=3)
-    >>> [(layer.weights, layer.activations, layer.fan_out) for layer in net.layers]
-    [(72, 36, 36), (180, 5, 5)]
-    """
-    layers = []
-    for part in stack:
-        inputs, trained = side**2 * maps, True
-        if isinstance(part, Conv):
-            fan_in, positions = part.kernel**2 * maps, side**2
-            side, maps = side // part.pool, part.maps
-        else:
-            fan_in, positions = inputs, 1
-            side, maps, trained = 1, part.neurons, part.trained
-        layers.append(LayerShape(inputs, fan_in, maps, positions, side**2 * maps, classes, trained))
-    return NetworkShape(name, tuple(layers))
-
-
-def translate(network: spec.NetworkSpec) -> NetworkShape:
-    """Find the sizes of a description.
-
-    Raises
-    ------
-    SpecError
-        If a classifier is trained: its weights would be stored.
-    """
-    if any(layer.rule == "tlc" for layer in network.layers):
-        raise spec.SpecError(f"{network.path}: rule: tlc stores classifiers; they are not counted")
-    stack = [Full(layer.neurons, layer.rule != "frozen") for layer in network.layers]
-    return describe(network.name, *stack, maps=network.inputs, classes=network.classes)
-
-
-#: Those of the paper: MNIST (section 5.1), CIFAR10 with 5 layers and with 10 (section 5.2).
-NETWORKS = (
-    describe("MNIST", *[Full(1000)] * 3, side=28, maps=1, classes=10),
-    describe(
-        "5-layer convnet",
-        *(Conv(maps, kernel=5, pool=2) for maps in (96, 128, 256)),
-        *[Full(2048)] * 2,
-        side=32,
-        maps=3,
-        classes=10,
-    ),
-    describe(
-        "10-layer convnet",
-        *(Conv(maps, kernel=3, pool=pool) for maps in (64, 128, 256, 512, 512) for pool in (1, 2)),
-        side=32,
-        maps=3,
-        classes=10,
-    ),
-)
 
 
 def backpropagation(layer: LayerShape, batch: int) -> Traffic:
@@ -285,25 +144,26 @@ def local_errors(layer: LayerShape, batch: int) -> Traffic:
     )
 
 
-def ours(layer: LayerShape, batch: int) -> Traffic:
-    """Count a step of a layer as the hardware's counters do, which has a batch of 1.
+def ours(layer: LayerShape, batch: int = 1) -> Traffic:
+    """Count a step of a layer as the hardware's counters do where nothing is zero.
 
-    For larger batches, and for convolutions, this is what the rule takes: inputs and local errors
-    of a batch stay on the chip, and every weight comes in once a step. No hardware does so.
+    Raises
+    ------
+    ValueError
+        If no hardware makes such a step.
     """
+    if batch != 1 or layer.positions != 1:
+        raise ValueError("the hardware has steps of one sample, and no convolutions")
     weights = layer.weights + layer.maps
-    return Traffic(
-        reads=weights,
-        writes=weights * layer.trained,
-        macs=batch * layer.positions * weights * (1 + layer.trained),
-    )
+    products = weights * (1 + layer.trained)
+    return Traffic(reads=products, writes=weights * layer.trained, macs=products)
 
 
-#: Ways to train, by the name that exhibits give them.
+#: Ways to train, by the name that exhibits give them, but for what is counted in a training.
 METHODS: dict[str, Callable[[LayerShape, int], Traffic]] = {
     "backpropagation": backpropagation,
     "local errors": local_errors,
-    "ours": ours,
+    DENSE: ours,
 }
 
 
@@ -316,21 +176,75 @@ def count(
 ) -> Traffic:
     """Count steps of a whole network.
 
-    >>> net = describe("tiny", Full(5), Full(2), maps=3, classes=2)
-    >>> count(ours, net, batch=1)
-    Traffic(reads=32, writes=32, macs=64)
+    >>> count(ours, NETWORKS[0], batch=1)
+    Traffic(reads=5574000, writes=2787000, macs=5574000)
     """
     parts = [method(layer, batch) for layer in network.layers]
     return Traffic(*(steps * sum(column) for column in zip(*parts, strict=True)))
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What the first `samples` steps of a training took, of one sample each, in sum."""
+
+    samples: int
+    traffic: Traffic
+
+    def of(self, steps: int) -> Traffic:
+        """Scale it to so many steps, rounded."""
+        return Traffic(*(round(steps * words / self.samples) for words in self.traffic))
+
+
+def counted(network: spec.NetworkSpec, data: Data, samples: int) -> Counted:
+    """Train a network on one sample a step, and count as the hardware's counters do.
+
+    It takes the first `samples` of the description's epochs, or all.
+    """
+    golden, reads, writes = IntegerNetwork(network), 0, 0
+    samples = min(samples, network.epochs * len(data.train_x))
+    form = {"unit": " samples", "disable": None, "leave": False}
+    with tqdm(total=samples, desc=f"counting {network.name}", **form) as progress:
+        for epoch, seen in pieces(network.seed, len(data.train_x), 0, samples):
+            for k in seen:
+                x = data.train_x[k : k + 1]
+                steps = golden.train(x, data.train_y[k : k + 1], epoch)
+                layers = events.count(network, x, steps)
+                reads += sum(int(layer["weight_reads"][0]) for layer in layers)
+                writes += sum(int(layer["weight_writes"][0]) for layer in layers)
+                progress.update()
+    return Counted(samples, Traffic(reads, writes, macs=reads))
+
+
 def in_hardware(network: NetworkShape, batch: int) -> bool:
-    """Tell whether hardware trains so; if not, `ours` is a count alone."""
+    """Tell whether hardware trains so."""
     return batch == 1 and all(layer.positions == 1 for layer in network.layers)
 
 
-def table1(networks: Sequence[NetworkShape] = NETWORKS) -> Exhibit:
-    """Evaluate Table 1 for networks, beside ours, and the paper's condition."""
+def methods(
+    network: NetworkShape, counts: Mapping[str, Counted], *, batch: int, steps: int
+) -> dict[str, Traffic]:
+    """Count steps of a network by each method that can train it so.
+
+    `counts` has what was counted in a training, by the name of the network.
+    """
+    made = {
+        name: count(method, network, batch=batch, steps=steps)
+        for name, method in METHODS.items()
+        if method is not ours or in_hardware(network, batch)
+    }
+    if network.name in counts and in_hardware(network, batch):
+        made[COUNTED] = counts[network.name].of(steps)
+    return made
+
+
+def table1(
+    networks: Sequence[NetworkShape] = NETWORKS, counts: Mapping[str, Counted] | None = None
+) -> Exhibit:
+    """Evaluate Table 1 for networks, beside ours, and the paper's condition.
+
+    `counts` as in `methods`.
+    """
+    counts = counts or {}
     sizes = {network.name: _sizes(network) for network in networks}
     text = [
         TITLE,
@@ -350,31 +264,38 @@ def table1(networks: Sequence[NetworkShape] = NETWORKS) -> Exhibit:
         CONDITION,
     ]
     for words, setting in SETTINGS.items():
-        text += [f"{words.capitalize()}:", table(HEAD, list(_rows(networks, *setting)))]
+        text += [f"{words.capitalize()}:", table(HEAD, list(_rows(networks, counts, *setting)))]
     text.append(PRICE)
-    data = {"networks": sizes, "counts": _counts(networks)}
+    if counts:
+        text += [USE, table(USE_HEAD, list(_uses(networks, counts)))]
+    data = {"networks": sizes, "counts": _counts(networks, counts), "counted": _kept(counts)}
     return Exhibit("table1", data, "\n\n".join(text))
 
 
-def figure6() -> Exhibit:
-    """Draw Figure 6: words read and written for a mini-batch, ours beside the paper's."""
+def figure6(counts: Mapping[str, Counted] | None = None) -> Exhibit:
+    """Draw Figure 6: words read and written for a mini-batch, ours beside the paper's.
+
+    `counts` as in `methods`.
+    """
+    counts = counts or {}
+    shown = [*METHODS, COUNTED] if counts else list(METHODS)
     with drawing():
         figure = Figure(figsize=(9, 7), layout="constrained")
         for axes, words in zip(figure.subplots(2, 1), SETTINGS, strict=True):
-            _draw(axes, *SETTINGS[words])
+            _draw(axes, counts, *SETTINGS[words])
             axes.set_title(words.capitalize(), loc="left", fontweight="bold", pad=14)
         figure.legend(
             handles=[
-                *(Patch(color=COLOURS[i], label=name) for i, name in enumerate(METHODS)),
+                *map(_patch, shown, COLOURS),
                 Patch(color=GREY, label="read"),
                 Patch(color=GREY, alpha=FAINT, label="written"),
-                Patch(fill=False, edgecolor=GREY, linestyle="--", label="not in hardware"),
             ],
             loc="outside upper center",
             ncols=6,
             frameon=False,
         )
-    return Exhibit("figure6", {"counts": _counts(NETWORKS)}, FIGURE_TEXT, {"figure6": figure})
+    data = {"counts": _counts(NETWORKS, counts), "counted": _kept(counts)}
+    return Exhibit("figure6", data, FIGURE_TEXT, {"figure6": figure})
 
 
 def _sizes(network: NetworkShape) -> dict[str, Any]:
@@ -388,17 +309,25 @@ def _sizes(network: NetworkShape) -> dict[str, Any]:
     }
 
 
-def _counts(networks: Sequence[NetworkShape]) -> dict[str, Any]:
+def _counts(networks: Sequence[NetworkShape], counts: Mapping[str, Counted]) -> dict[str, Any]:
     """Count everything: by setting, network and method."""
     return {
         words: {
             network.name: {
-                name: count(method, network, batch=batch, steps=steps)._asdict()
-                for name, method in METHODS.items()
+                name: traffic._asdict()
+                for name, traffic in methods(network, counts, batch=batch, steps=steps).items()
             }
             for network in networks
         }
         for words, (batch, steps) in SETTINGS.items()
+    }
+
+
+def _kept(counts: Mapping[str, Counted]) -> dict[str, Any]:
+    """Write what was counted in trainings for JSON."""
+    return {
+        name: {"samples": found.samples, **found.traffic._asdict()}
+        for name, found in counts.items()
     }
 
 
@@ -411,15 +340,29 @@ def _compare(left: float, right: float) -> str:
     return f"{left:,.0f} {'<' if left < right else '≥'} {right:,.0f}"
 
 
-def _rows(networks: Sequence[NetworkShape], batch: int, steps: int) -> Iterator[list[str]]:
+def _rows(
+    networks: Sequence[NetworkShape], counts: Mapping[str, Counted], batch: int, steps: int
+) -> Iterator[list[str]]:
     """Write a row for each network and method; shares are of backpropagation in the same steps."""
     for network in networks:
-        whole = count(backpropagation, network, batch=batch, steps=steps)
-        for name, method in METHODS.items():
-            words = count(method, network, batch=batch, steps=steps)
-            star = "*" if method is ours and not in_hardware(network, batch) else ""
+        made = methods(network, counts, batch=batch, steps=steps)
+        whole = made["backpropagation"]
+        for name, words in made.items():
             shares = [f"{n / of:.1%}" for n, of in zip(words, whole, strict=True)]
-            yield [network.name, name + star, *(f"{n:,}" for n in words), *shares]
+            yield [network.name, name, *(f"{n:,}" for n in words), *shares]
+
+
+def _uses(networks: Sequence[NetworkShape], counts: Mapping[str, Counted]) -> Iterator[list[str]]:
+    """Write what a step of each training took, per weight."""
+    for network in networks:
+        if network.name in counts:
+            found, weights = counts[network.name], network.total("weights") + network.total("maps")
+            words = [f"{n / found.samples / weights:.3f}" for n in found.traffic]
+            yield [network.name, f"{found.samples:,}", *words]
+
+
+def _patch(name: str, colour: str) -> Patch:
+    return Patch(color=colour, label=name)
 
 
 def _label(value: float) -> str:
@@ -427,21 +370,14 @@ def _label(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _draw(axes: Axes, batch: int, steps: int):
+def _draw(axes: Axes, counts: Mapping[str, Counted], batch: int, steps: int):
     """Draw two bars, of words read and written, for each network and method."""
     for i, network in enumerate(NETWORKS):
-        for k, (method, colour) in enumerate(zip(METHODS.values(), COLOURS, strict=False)):
-            words = count(method, network, batch=batch, steps=steps)
-            dashed = method is ours and not in_hardware(network, batch)
+        made = methods(network, counts, batch=batch, steps=steps)
+        for k, (words, colour) in enumerate(zip(made.values(), COLOURS, strict=False)):
             for half, (value, alpha) in enumerate(((words.reads, 1), (words.writes, FAINT))):
-                bars = axes.bar(
-                    i + (k - 1) * 0.28 + (half - 0.5) * 0.12,
-                    value / 1e6,
-                    0.115,
-                    facecolor=(colour, alpha * (FAINT if dashed else 1)),
-                    edgecolor=colour if dashed else "none",
-                    linestyle="--" if dashed else "-",
-                )
+                middle = i + (k - (len(made) - 1) / 2) * 0.24 + (half - 0.5) * 0.11
+                bars = axes.bar(middle, value / 1e6, 0.105, color=colour, alpha=alpha)
                 axes.bar_label(bars, fmt=_label, padding=2, fontsize=7.5)
     axes.set_xticks(range(len(NETWORKS)), [network.name for network in NETWORKS])
     axes.tick_params(axis="x", length=0)

@@ -255,7 +255,7 @@ def test_command_all(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(
         table2, "measure", lambda rows, *_, **__: made.append(rows) or [*map(paper_like, rows)]
     )
-    assert run(["all", "--out", str(tmp_path)]) == 0
+    assert run(["all", "--count", "0", "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert "quick" not in captured.out
     assert [len(rows) for rows in made] == [10, 6]

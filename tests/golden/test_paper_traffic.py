@@ -5,26 +5,30 @@ import json
 from collections import Counter
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 
 from golden import __main__ as cli
 from golden import spec
+from golden.commands import paper
+from golden.data import Data
+from golden.model import IntegerNetwork
+from golden.order import order
+from golden.paper.shapes import NETWORKS, Conv, Full, describe, translate
 from golden.paper.traffic import (
     METHODS,
-    NETWORKS,
     SETTINGS,
-    Conv,
-    Full,
+    Counted,
     Traffic,
     backpropagation,
     count,
-    describe,
+    counted,
     figure6,
     in_hardware,
     local_errors,
+    methods,
     ours,
     table1,
-    translate,
 )
 
 MNIST, CONV5, CONV10 = NETWORKS
@@ -88,15 +92,15 @@ def train_by_local_errors(sizes, batch, classes):
 
 
 def train_as_we_do(sizes, frozen):
-    """Pass once over all weights, the bias among them: update, write, use for the next sample."""
+    """Meet all weights on the way forward, the bias among them, then update and write them."""
     machine = Machine()
     for i, (below, here) in enumerate(pairwise(sizes)):
-        for _ in product(range(here), range(below + 1)):
-            machine.read(1)
-            if i not in frozen:
+        for turn in range(1 if i in frozen else 2):
+            for _ in product(range(here), range(below + 1)):
+                machine.read(1)
                 machine.multiply(1)
-                machine.write(1)
-            machine.multiply(1)
+                if turn:
+                    machine.write(1)
     return machine.traffic
 
 
@@ -127,9 +131,11 @@ def test_volumes_of_figure_6():
 
 
 def test_steps_of_ours():
-    # A thousand biases a layer; each weight once per sample.
-    assert count(ours, MNIST, batch=1, steps=100) == (278700000, 278700000, 557400000)
-    assert count(ours, MNIST, batch=100) == (2787000, 2787000, 557400000)
+    # A thousand biases a layer; each weight twice per sample.
+    assert count(ours, MNIST, batch=1, steps=100) == (557400000, 278700000, 557400000)
+    for network, batch in ((MNIST, 100), (CONV5, 1)):
+        with pytest.raises(ValueError, match="steps of one sample, and no convolutions"):
+            count(ours, network, batch=batch)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -166,9 +172,6 @@ def test_conv_one_by_one(side, below, maps, kernel):
     assert count(backpropagation, network, batch=batch).macs == batch * 3 * ahead
     scores = 7 * len(neurons)
     assert count(local_errors, network, batch=batch).macs == batch * 2 * (ahead + scores)
-    # Ours has a bias in every neuron, at every position.
-    own = len(weights) + maps
-    assert count(ours, network, batch=1) == (own, own, 2 * (ahead + len(neurons)))
 
 
 def test_pooling_leaves_less():
@@ -216,7 +219,7 @@ def test_frozen_description():
     layers = [{"neurons": 5, "rule": "frozen"}, {"neurons": 4}]
     network = translate(spec.parse({"inputs": 7, "classes": 3, "layer": layers}, "x.toml"))
     assert network.layers == full((7, 5, 4), frozen=(0,)).layers
-    assert [ours(layer, 1) for layer in network.layers] == [(40, 0, 40), (24, 24, 48)]
+    assert [ours(layer) for layer in network.layers] == [(40, 0, 40), (48, 24, 48)]
 
 
 def test_trained_classifier_is_not_counted():
@@ -231,26 +234,45 @@ def rows(text):
     return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
 
 
+def test_what_can_be_trained_so():
+    counts = {"MNIST": Counted(50, Traffic(500, 101, 500))}
+    assert list(methods(MNIST, counts, batch=100, steps=1)) == [*METHODS][:2]
+    assert list(methods(CONV5, counts, batch=1, steps=100)) == [*METHODS][:2]
+    assert list(methods(MNIST, {}, batch=1, steps=100)) == [*METHODS]
+    made = methods(MNIST, counts, batch=1, steps=30)
+    assert list(made) == [*METHODS, "ours, counted"]
+    assert made["ours, dense"] == count(ours, MNIST, batch=1, steps=30)
+    assert made["ours, counted"] == (300, 61, 300)
+
+
 def test_table():
-    exhibit = table1()
+    exhibit = table1(counts={"MNIST": Counted(5000, Traffic(5000 * 2787, 5000 * 300, 5000 * 2787))})
     shown = rows(exhibit.text)
     for words, (batch, steps) in SETTINGS.items():
         for network in NETWORKS:
             for name, method in METHODS.items():
-                traffic = count(method, network, batch=batch, steps=steps)
-                assert exhibit.data["counts"][words][network.name][name] == traffic._asdict()
-                star = "*" if name == "ours" and (batch > 1 or network is not MNIST) else ""
-                expected = [network.name, name + star, *(f"{n:,}" for n in traffic)]
-                assert expected in [row[:5] for row in shown]
+                if name != "ours, dense" or (batch == 1 and network is MNIST):
+                    traffic = count(method, network, batch=batch, steps=steps)
+                    assert exhibit.data["counts"][words][network.name][name] == traffic._asdict()
+                    expected = [network.name, name, *(f"{n:,}" for n in traffic)]
+                    assert expected in [row[:5] for row in shown]
     assert ["MNIST", "2,784,000", "3,000", "30 < 1,500", "60,000 < 2,784,000"] in shown
-    shares = ["47.5%", "90.4%", "66.7%"]
-    assert ["MNIST", "ours*", "2,787,000", "2,787,000", "557,400,000", *shares] in shown
+    shares = ["100.1%", "100.0%", "66.7%"]
+    words = ["557,400,000", "278,700,000", "557,400,000"]
+    assert ["MNIST", "ours, dense", *words, *shares] in shown
+    assert ["MNIST", "ours, counted", "278,700", "30,000", "278,700"] in [row[:5] for row in shown]
+    # Of 2,787,000 weights.
+    assert ["MNIST", "5,000", "0.001", "0.000", "0.001"] in shown
+    assert exhibit.data["counted"]["MNIST"]["samples"] == 5000
     assert "lack the\nfactor N_b" in exhibit.text
-    assert "a step of the hardware is one sample" in exhibit.text
+    assert "**A step of\nthe hardware is one sample**" in exhibit.text
+    assert len([row for row in shown if row[0] == "MNIST" and "ours" in row[1]]) == 2
+    assert not [row for row in shown if row[0] == CONV5.name and "ours" in row[1]]
 
 
-def test_figure():
-    exhibit = figure6()
+@pytest.mark.parametrize("counts", [None, {"MNIST": Counted(1, Traffic(9_000, 4_000, 9_000))}])
+def test_figure(counts):
+    exhibit = figure6(counts)
     (figure,) = exhibit.figures.values()
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "One step of 100 samples",
@@ -260,15 +282,38 @@ def test_figure():
         expected = [
             words / 1e6
             for network in NETWORKS
-            for method in METHODS.values()
-            for words in count(method, network, batch=batch, steps=steps)[:2]
+            for traffic in methods(network, counts or {}, batch=batch, steps=steps).values()
+            for words in traffic[:2]
         ]
         bars = [bar for drawn in axes.containers for bar in drawn]
         assert [bar.get_height() for bar in bars] == expected
-        # Ours on MNIST, one sample a step, is in hardware.
-        dashed = [bar.get_linestyle() in ("--", "dashed") for bar in bars]
-        here = [True, True] if batch > 1 else [False, False]
-        assert dashed == [False] * 4 + here + ([False] * 4 + [True] * 2) * 2
+        # No bar is behind another.
+        edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars)
+        assert all(right <= left for (_, right), (left, _) in pairwise(edges))
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [*METHODS, *(["ours, counted"] if counts else []), "read", "written"]
+
+
+def test_counted():
+    """Weight by weight, of a training whose order goes on into the next epoch."""
+    layers = [{"neurons": 5, "lanes": 2}, {"neurons": 4, "lanes": 3, "rule": "scfb"}]
+    table = {"inputs": 7, "classes": 3, "epochs": 2, "layer": layers}
+    network, random = spec.parse(table, "x.toml"), np.random.default_rng(1)
+    x, labels = random.integers(0, 3, (8, 7), np.uint8) * 100, random.integers(0, 3, 8)
+    golden, reads, writes = IntegerNetwork(network), 0, 0
+    for epoch, k in [*((0, k) for k in order(1, 0, 8)), *((1, k) for k in order(1, 1, 8)[:3])]:
+        steps = golden.train(x[k : k + 1], labels[k : k + 1], epoch)
+        for layer, values, step in zip(network.layers, (x[k], steps[0].y[0]), steps, strict=True):
+            entries = sum(value != 0 for value in values.tolist()) + 1
+            for first in range(0, layer.neurons, layer.lanes):
+                group = step.g[0, first : first + layer.lanes]
+                reads += entries * len(group)
+                if group.any():
+                    reads += entries * len(group)
+                    writes += entries * len(group)
+    data = Data(x, labels, x[:1], labels[:1])
+    assert counted(network, data, 11) == Counted(11, Traffic(reads, writes, reads))
+    assert counted(network, data, 99).samples == 16
 
 
 def test_files(tmp_path):
@@ -281,15 +326,47 @@ def test_files(tmp_path):
     }
 
 
+DESCRIPTION = """\
+inputs = {}
+classes = {}
+name = "my"
+{}
+[[layer]]
+neurons = 5
+"""
+
+
 def test_command_counts_a_description(tmp_path, capsys):
     config = tmp_path / "my.toml"
-    config.write_text('inputs = 4\nclasses = 3\nname = "my"\n[[layer]]\nneurons = 5\n')
-    command = ["paper", "table1", "--config", str(config), "--out", str(tmp_path)]
+    config.write_text(DESCRIPTION.format(4, 3, ""))
+    command = ["paper", "table1", "--config", str(config), "--out", str(tmp_path), "--count", "0"]
     assert cli.main(command) == 0
     # Five neurons of four weights and a bias, for 100 samples one by one.
-    shown = "| my | ours | 2,500 | 2,500 | 5,000 |"
+    shown = "| my | ours, dense | 5,000 | 2,500 | 5,000 |"
     assert shown in capsys.readouterr().out
     assert shown in (tmp_path / "table1.md").read_text()
 
     assert cli.main([*command, "--config", "nowhere"]) == 2
     assert "there is no description 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["table1", "figure6"])
+def test_command_counts_a_training(tmp_path, capsys, monkeypatch, name):
+    config = tmp_path / "my.toml"
+    config.write_text(DESCRIPTION.format(64, 10, 'data = "digits"'))
+    monkeypatch.setattr(paper, "WIDE", str(config))
+    command = ["paper", name, "--config", str(config), "--out", str(tmp_path), "--count", "20"]
+    assert cli.main(command) == 0
+    made = json.loads((tmp_path / f"{name}.json").read_text())
+    assert made["counted"]["MNIST"] == made["counted"]["my"]
+    assert made["counted"]["my"]["samples"] == 20
+    assert 0 < made["counted"]["my"]["writes"] < 20 * 65 * 5
+    assert ("| my | 20 | " in capsys.readouterr().out) == (name == "table1")
+
+
+def test_command_without_the_data(tmp_path, capsys, monkeypatch):
+    config = tmp_path / "my.toml"
+    config.write_text(DESCRIPTION.format(64, 10, 'data = "nowhere.npz"'))
+    monkeypatch.setattr(paper, "WIDE", str(config))
+    assert cli.main(["paper", "table1", "--out", str(tmp_path)]) == 2
+    assert "; or give --count 0\n" in capsys.readouterr().err
