@@ -12,6 +12,8 @@ from .plan import LayerPlan, PlanError
 
 __all__ = ["NetworkPlan"]
 
+#: Pixels in a beat of the network's input.
+PIXELS = 8
 #: The most lanes, all layers together. A large device has multipliers for as many.
 LANES = 2048
 #: The most bits of classifier weights that are made in a clock, all layers together. Each is about
@@ -63,7 +65,7 @@ class NetworkPlan:
         All of it follows from a few numbers, so that a network is refused before it is made.
         """
         plans = self.layers
-        yield "lanes", LANES, [plan.layer.lanes for plan in plans], "lanes"
+        yield "lanes", LANES, [plan.lanes for plan in plans], "lanes"
         yield (
             "bits of classifier weights a clock",
             TERMS,
@@ -73,7 +75,7 @@ class NetworkPlan:
         yield (
             "bits of weight memory",
             MEMORY,
-            [plan.layer.lanes * plan.depth * plan.layer.wb for plan in plans],
+            [plan.lanes * plan.depth * plan.layer.wb for plan in plans],
             "neurons, lanes or wb",
         )
 
@@ -88,7 +90,7 @@ class NetworkPlan:
     @property
     def widths(self) -> tuple[int, ...]:
         """Activations in a beat of each layer's input."""
-        return (1, *(plan.drain_width for plan in self.layers[:-1]))
+        return (min(PIXELS, self.spec.inputs), *(plan.drain_width for plan in self.layers[:-1]))
 
     def _error(self, text: str) -> PlanError:
         return PlanError(f"{shown(self.spec.path)}: {text}")

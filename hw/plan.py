@@ -5,15 +5,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
+from amaranth.hdl import Shape
+
 from golden.errors import InputError
 from golden.spec import LayerSpec
 
 __all__ = ["LayerPlan", "PlanError", "signed_width"]
 
-#: Width of both operands of the multiplier that every lane uses twice.
+#: Width of both operands of a lane's multiplier.
 MULTIPLIER_WIDTH = 18
+#: Bits of the widest word of a block memory.
+BANK_WIDTH = 36
 #: Lanes that share one set of broadcast registers; the next cluster sees them a clock later.
-CLUSTER_LANES = 8
+CLUSTER_LANES = 16
+#: Samples that a layer keeps: the one that it works on, and others that arrive meanwhile.
+LISTS = 3
+#: Entries of lists that fit into a block of memory, and the lists for which it is used if so.
+LIST_ENTRIES, LISTS_MAX = 1024, 7
+#: Bits of an input.
+INPUT_WIDTH = 8
 #: The serial tail of a step grows by two clocks for each beat of a drained group.
 DRAIN_BEATS = 16
 #: Steps of learning-rate decay that the registers can always reach.
@@ -39,6 +49,8 @@ class LayerPlan:
         The description.
     lr_growth
         How far the learning-rate shift grows over the run: the run-time register covers it.
+    signed_inputs
+        Whether an input is two's complement.
 
     Raises
     ------
@@ -49,9 +61,14 @@ class LayerPlan:
 
     layer: LayerSpec
     lr_growth: int = 0
+    signed_inputs: bool = False
 
     def __post_init__(self):
         layer = self.layer
+        if layer.lanes is None:
+            raise PlanError(
+                f"layer {layer.index}: lanes: are not chosen; hw.fit chooses them, or give a number"
+            )
         for key, asked, answer in (
             ("rule", layer.rule == "tlc", "trains no classifiers; take another rule"),
             ("dropout", layer.dropout, "drops no neurons; remove it"),
@@ -78,25 +95,31 @@ class LayerPlan:
     # Lanes and their order
 
     @property
+    def lanes(self) -> int:
+        """Neurons that are computed at once."""
+        assert self.layer.lanes is not None
+        return self.layer.lanes
+
+    @property
     def groups(self) -> int:
-        """Passes over the inputs in a step: neurons over lanes, rounded up."""
-        return ceil(self.layer.neurons / self.layer.lanes)
+        """Visits of the inputs in each direction of a step: neurons over lanes, rounded up."""
+        return ceil(self.layer.neurons / self.lanes)
 
     @property
     def depth(self) -> int:
-        """Words in the weight bank of a lane."""
+        """Weights of a lane, and words of the bank in which they lie."""
         return self.groups * self.layer.columns
 
     @cached_property
     def drain_width(self) -> int:
         """Neurons per clock between lanes, classifier and feedback; divides the lanes."""
-        lanes = self.layer.lanes
+        lanes = self.lanes
         return next(d for d in range(1, lanes + 1) if lanes % d == 0 and lanes // d <= DRAIN_BEATS)
 
     @property
     def beats(self) -> int:
         """Clocks in which one group of neurons is drained."""
-        return self.layer.lanes // self.drain_width
+        return self.lanes // self.drain_width
 
     @property
     def sample_beats(self) -> int:
@@ -112,8 +135,13 @@ class LayerPlan:
     def clusters(self) -> tuple[range, ...]:
         """The lanes of each cluster, in the order in which inputs pass through them."""
         size = max(CLUSTER_LANES // self.drain_width, 1) * self.drain_width
-        lanes = self.layer.lanes
+        lanes = self.lanes
         return tuple(range(a, min(a + size, lanes)) for a in range(0, lanes, size))
+
+    def banks(self, cluster: int) -> tuple[range, ...]:
+        """The lanes of each bank of a cluster: as many as fit in a word share a memory."""
+        lanes, size = self.clusters[cluster], max(BANK_WIDTH // self.layer.wb, 1)
+        return tuple(lanes[a : a + size] for a in range(0, len(lanes), size))
 
     def drain_delay(self, cluster: int) -> int:
         """Clocks for which a cluster holds its results back so that all beats arrive in order.
@@ -125,18 +153,26 @@ class LayerPlan:
 
     @cached_property
     def drain_span(self) -> int:
-        """Clocks between the first beat of a group at the sink and the first free one after it."""
+        """Clocks between the first beat of a group at the sink and the first free one after it.
+
+        The last F events of two groups are at least so far apart.
+        """
         return max(
             self.drain_delay(k) + 2 * k + len(lanes) // self.drain_width
             for k, lanes in enumerate(self.clusters)
         )
 
     @property
-    def group_clocks(self) -> int:
-        """Clocks from the start of one group to the earliest start of the next."""
-        return max(self.layer.columns, self.drain_span)
+    def lists(self) -> int:
+        """Samples that the layer keeps as lists; more of them even out steps of unequal length."""
+        return max(LISTS, min(LIST_ENTRIES // self.layer.columns, LISTS_MAX))
 
     # Widths
+
+    @property
+    def x_shape(self) -> Shape:
+        """Shape of an input; the bias's constant input, which is positive, must fit as well."""
+        return Shape(INPUT_WIDTH + self.signed_inputs, signed=self.signed_inputs)
 
     @cached_property
     def z_width(self) -> int:

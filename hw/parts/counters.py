@@ -15,21 +15,24 @@ __all__ = ["Counters", "work"]
 def work(plan: LayerPlan) -> data.StructLayout:
     """Layout of what a layer does in a clock.
 
-    `weights` is the number of weights that exist among those that a busy clock reads. `used` and
-    `updated` tell what becomes of them.
+    `weights` is the number of weights that exist among those that an event reads. The others tell
+    what is skipped.
     """
-    return data.StructLayout({
-        "activity": Activity,
-        "weights": range(plan.layer.lanes + 1),
-        "used": 1,
-        "updated": 1,
-    })
+    return data.StructLayout(
+        {
+            "activity": Activity,
+            "weights": range(plan.lanes + 1),
+            "update_skipped": 1,
+            "group_skipped": 1,
+        }
+    )
 
 
 class Counters(wiring.Component):
-    """Counts clocks by activity, and the weights that are read, used and written (`COUNTERS`).
+    """Counts clocks by activity, what is skipped, and the weights read and written (`COUNTERS`).
 
-    Counts appear two clocks after their `work`.
+    `columns_skipped` is the number of columns that are skipped in a clock. Counts appear two clocks
+    after their `work`.
 
     Parameters
     ----------
@@ -38,23 +41,31 @@ class Counters(wiring.Component):
     """
 
     work: data.View
+    columns_skipped: Signal
     values: data.View
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        super().__init__({"work": In(work(plan)), "values": Out(counters())})
+        super().__init__(
+            {
+                "work": In(work(plan)),
+                "columns_skipped": In(range(plan.layer.columns)),
+                "values": Out(counters()),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        weights = Signal.like(self.work.weights)
-        m.d.comb += weights.eq(Mux(self.work.activity == Activity.BUSY, self.work.weights, 0))
-        updated = Mux(self.work.updated, weights, 0)
-        steps = {kind.name.lower(): self.work.activity == kind for kind in Activity}
+        work = self.work
+        steps = {kind.name.lower(): work.activity == kind for kind in Activity}
+        event = steps["forward"] | steps["update"]
         steps |= {
             "cycles": Const(1),
-            "macs": Mux(self.work.used, weights, 0) + updated,
-            "weight_reads": weights,
-            "weight_writes": updated,
+            "columns_skipped": self.columns_skipped,
+            "updates_skipped": work.update_skipped,
+            "groups_skipped": work.group_skipped,
+            "weight_reads": Mux(event, work.weights, 0),
+            "weight_writes": Mux(steps["update"], work.weights, 0),
         }
         for name in COUNTERS:
             counter = self.values[name]

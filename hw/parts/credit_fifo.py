@@ -40,12 +40,14 @@ class CreditFIFO(wiring.Component):
         self.shape = shape
         self.depth = depth
         self.burst = burst
-        super().__init__({
-            "i": In(Valid(shape)),
-            "room": Out(Credit()),
-            "idle": Out(1),
-            "o": Out(stream.Signature(shape)),
-        })
+        super().__init__(
+            {
+                "i": In(Valid(shape)),
+                "room": Out(Credit()),
+                "idle": Out(1),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -53,11 +53,13 @@ class LFSR(wiring.Component):
             raise ValueError(f"width must be at least 1, not {width!r}")
         self.seed = seed
         self.width = width
-        super().__init__({
-            "restart": In(1),
-            "step": In(1),
-            "o": Out(width),
-        })
+        super().__init__(
+            {
+                "restart": In(1),
+                "step": In(1),
+                "o": Out(width),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

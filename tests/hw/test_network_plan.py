@@ -10,6 +10,7 @@ from boards.ulx3s import ULX3STop
 from golden.errors import InputError
 from golden.spec import parse
 from hw.estimate import BOARDS, estimate
+from hw.fit import fit
 from hw.network import Network
 from hw.network_plan import NetworkPlan
 from hw.plan import LayerPlan, PlanError
@@ -57,7 +58,8 @@ TOO_LARGE = {
 
 
 def describe(network, layer, layers):
-    table = {"inputs": 4, "classes": 3, "layer": [{"neurons": 3}] * (layers - 1) + [layer]}
+    below = [{"neurons": 3, "lanes": 8}] * (layers - 1)
+    table = {"inputs": 4, "classes": 3, "layer": [*below, {"lanes": 8, **layer}]}
     return parse(table | network, "some.toml")
 
 
@@ -81,6 +83,16 @@ def test_layer_alone(case):
         LayerPlan(describe({}, {"neurons": 3, **layer}, 2).layers[1])
 
 
+@pytest.mark.parametrize("made", MADE)
+def test_lanes_that_are_not_chosen(made):
+    """Whoever makes hardware has them chosen first."""
+    spec = parse({"inputs": 4, "classes": 3, "layer": [{"neurons": 3}]}, "some.toml")
+    message = "^some.toml: layer 0: lanes: are not chosen; hw.fit chooses them, or give a number$"
+    with pytest.raises(PlanError, match=message):
+        MADE[made](spec)
+    MADE[made](fit(spec).spec)
+
+
 @pytest.mark.parametrize("case", TOO_LARGE)
 @pytest.mark.parametrize("made", MADE)
 def test_what_is_too_large(made, case):
@@ -97,12 +109,14 @@ def test_large_networks_that_are_made():
     """The limits leave room for what a large device holds, and for the paper's networks."""
     for lanes, classes in ((1024, 10), (64, 100), (8, 1024)):
         NetworkPlan(describe({"classes": classes}, {"neurons": 1024, "lanes": lanes}, 1))
-    NetworkPlan(parse({"inputs": 784, "classes": 10, "layer": [{"neurons": 1000}] * 3}, "x.toml"))
+    wide = [{"neurons": 1000, "lanes": 8}] * 3
+    NetworkPlan(parse({"inputs": 784, "classes": 10, "layer": wide}, "x.toml"))
 
 
 def test_path_in_a_message():
     """A file's name may hold anything; the message is one line all the same."""
-    table = {"inputs": 4, "classes": 3, "batch": 2, "layer": [{"neurons": 3}], "name": "n"}
+    layer = {"neurons": 3, "lanes": 8}
+    table = {"name": "n", "inputs": 4, "classes": 3, "batch": 2, "layer": [layer]}
     with pytest.raises(PlanError, match=r"^'a\\nb\\x1b\.toml': batch: "):
         NetworkPlan(parse(table, "a\nb\x1b.toml"))
 

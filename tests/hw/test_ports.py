@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The interfaces that components share."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hw.ports import CLOCK_COUNTERS, COUNTERS, Activity, Credit, Valid
+from hw.ports import (
+    CLOCK_COUNTERS,
+    COUNTERS,
+    Activity,
+    Command,
+    Credit,
+    Valid,
+    beat,
+    is_sample,
+)
 
 
 class Fan(wiring.Component):
     """One source, two receivers, and a monitor that is a port."""
 
     def __init__(self):
-        super().__init__({
-            "i": In(Valid(4)),
-            "a": Out(Valid(4)),
-            "b": Out(Valid(4)),
-            "monitor": Out(wiring.Signature({"tap": Out(Valid(4))})),
-        })
+        super().__init__(
+            {
+                "i": In(Valid(4)),
+                "a": Out(Valid(4)),
+                "b": Out(Valid(4)),
+                "monitor": Out(wiring.Signature({"tap": Out(Valid(4))})),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -63,6 +74,30 @@ def test_credit_is_seen_from_the_room():
 def test_counters_have_one_home():
     """Each activity has a counter; `cycles` is no activity."""
     assert set(CLOCK_COUNTERS) == {activity.name.lower() for activity in Activity}
-    assert len(set(COUNTERS)) == len(COUNTERS) == len(CLOCK_COUNTERS) + 4
-    others = set(COUNTERS) - set(CLOCK_COUNTERS)
-    assert others == {"cycles", "macs", "weight_reads", "weight_writes"}
+    assert len(set(COUNTERS)) == len(COUNTERS)
+    assert set(COUNTERS) - set(CLOCK_COUNTERS) == {
+        *("cycles", "columns_skipped", "updates_skipped", "groups_skipped"),
+        *("weight_reads", "weight_writes"),
+    }
+
+
+def test_beat_has_room_for_every_distance():
+    """From one column to any other, also where a beat holds a whole sample."""
+    for columns, width in (1, 1), (5, 5), (784, 8), (1000, 1):
+        layout = beat(10, columns, width)
+        assert layout["gap"].width >= max(columns - 1, width * (columns > width)).bit_length()
+        assert len(layout.const({}).x) == width
+
+
+def test_only_samples_have_inputs():
+    m, command = Module(), Signal(Command)
+
+    async def bench(ctx):
+        for kind, value, sample in zip(Command, range(4), (1, 1, 0, 0), strict=True):
+            assert kind.value == value
+            ctx.set(command, kind)
+            assert ctx.get(is_sample(command)) == sample
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()

@@ -4,36 +4,39 @@
 import random
 
 from hw.parts.counters import Counters
-from hw.ports import CLOCK_COUNTERS, Activity
+from hw.ports import CLOCK_COUNTERS, COUNTERS, Activity
 from tests.hw.bench import plan, simulate
+
+EVENTS = (Activity.FORWARD, Activity.UPDATE)
 
 
 def test_counts():
+    """Every counter in every clock, each two clocks after what it counts."""
     rng = random.Random(1)
-    dut = Counters(plan=plan(lanes=6))
-    expected = dict.fromkeys(("macs", "weight_reads", "weight_writes"), 0)
-    expected |= {kind.name.lower(): 0 for kind in Activity}
+    dut = Counters(plan=plan(inputs=9, lanes=6))
+    counts = [dict.fromkeys(COUNTERS, 0)]
 
     async def bench(ctx):
-        for _ in range(500):
+        for clock in range(500):
             activity, weights = rng.choice(list(Activity)), rng.randint(1, 6)
-            used, updated = rng.randint(0, 1), rng.randint(0, 1)
-            ctx.set(
-                dut.work,
-                {"activity": activity, "weights": weights, "used": used, "updated": updated},
-            )
-            expected[activity.name.lower()] += 1
-            if activity is Activity.BUSY:
-                expected["weight_reads"] += weights
-                expected["weight_writes"] += weights * updated
-                expected["macs"] += weights * (used + updated)
+            columns, update, group = (rng.choice([0, 0, n]) for n in (rng.randint(1, 9), 1, 1))
+            work = {"activity": activity, "weights": weights}
+            ctx.set(dut.work, {**work, "update_skipped": update, "group_skipped": group})
+            ctx.set(dut.columns_skipped, columns)
+            if clock >= 2:
+                values = ctx.get(dut.values)
+                assert {name: values[name] for name in COUNTERS} == counts[clock - 1]
+            now = dict(counts[-1])
+            now["cycles"] += 1
+            now[activity.name.lower()] += 1
+            now["columns_skipped"] += columns
+            now["updates_skipped"] += update
+            now["groups_skipped"] += group
+            now["weight_reads"] += weights * (activity in EVENTS)
+            now["weight_writes"] += weights * (activity is Activity.UPDATE)
+            counts.append(now)
             await ctx.tick()
-        # Two registers further; these clocks count as well.
-        ctx.set(dut.work.activity, Activity.OTHER)
-        await ctx.tick().repeat(2)
-        expected["other"] += 1
-        values = ctx.get(dut.values)
-        assert {name: values[name] for name in expected} == expected
-        assert values["cycles"] == sum(values[name] for name in CLOCK_COUNTERS)
+        last = counts[-1]
+        assert last["cycles"] == 500 == sum(last[name] for name in CLOCK_COUNTERS)
 
     simulate(dut, bench)

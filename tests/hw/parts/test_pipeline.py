@@ -20,10 +20,12 @@ class Tree(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        super().__init__({
-            "i": In(data.StructLayout({f"t{k}": shape for k, shape in enumerate(shapes)})),
-            "o": Out(Shape(32, signed=True)),
-        })
+        super().__init__(
+            {
+                "i": In(data.StructLayout({f"t{k}": shape for k, shape in enumerate(shapes)})),
+                "o": Out(Shape(32, signed=True)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -74,7 +76,7 @@ def test_delayed(clocks):
     i = Signal(header(5))
     o = delayed(m, i, clocks)
     assert o.shape() == i.shape()
-    values = list(range(64))
+    values = list(range(2 ** i.shape().size))
 
     async def bench(ctx):
         seen = []
