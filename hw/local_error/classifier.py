@@ -40,10 +40,12 @@ class Classifier(wiring.Component):
         self.plan = plan
         #: Clocks from the last beat to the scores.
         self.delay = latency(plan)
-        super().__init__({
-            "activations": In(Valid(activation_beat(plan))),
-            "scores": Out(Valid(scores(plan))),
-        })
+        super().__init__(
+            {
+                "activations": In(Valid(activation_beat(plan))),
+                "scores": Out(Valid(scores(plan))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -81,11 +83,13 @@ class Classifier(wiring.Component):
         # rest, it needs neither a product nor a delay of its own.
         everything = total([y << bit for y in ys for bit in range(layer.mb)])
         for c in range(layer.classes):
-            passed = total([
-                (y & weights.u[n][c][bit].replicate(X_WIDTH)) << bit
-                for n, y in enumerate(ys)
-                for bit in range(layer.mb)
-            ])
+            passed = total(
+                [
+                    (y & weights.u[n][c][bit].replicate(X_WIDTH)) << bit
+                    for n, y in enumerate(ys)
+                    for bit in range(layer.mb)
+                ]
+            )
             with m.If(ended):
                 m.d.sync += o.p.s[c].eq((passed << 1) - everything)
         return m

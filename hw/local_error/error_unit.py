@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The local-error unit: how far each class misses its margin, from the label alone."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,10 +35,12 @@ class ErrorUnit(wiring.Component):
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        super().__init__({
-            "scores": In(Valid(scores(plan))),
-            "errors": Out(Valid(errors(plan))),
-        })
+        super().__init__(
+            {
+                "scores": In(Valid(scores(plan))),
+                "errors": Out(Valid(errors(plan))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -49,12 +51,11 @@ class ErrorUnit(wiring.Component):
         s, header, errors = self.scores.p.s, self.scores.p.header, self.errors
         train = Signal()
         m.d.comb += train.eq(header.command == Command.TRAIN)
+        sizes = []
 
         width = signed_width((1 << (self.plan.s_width - 1)) + margin + half)
         made = delayed(m, self.scores.valid, self.delay - 1)
         m.d.sync += errors.valid.eq(made)
-        with m.If(made):
-            m.d.sync += errors.p.train.eq(train)
         for c in range(layer.classes):
             is_label = Signal(name=f"is_label{c}")
             m.d.comb += is_label.eq(header.label == c)
@@ -71,6 +72,9 @@ class ErrorUnit(wiring.Component):
                 m.d.sync += size.eq(limit)
             with m.Else():
                 m.d.sync += size.eq(r)
+            sizes.append(size)
             with m.If(made):
                 m.d.sync += errors.p.e[c].eq(Mux(is_label, -size, size))
+        with m.If(made):
+            m.d.sync += errors.p.update.eq(Cat(sizes).any())
         return m

@@ -31,6 +31,11 @@ def latency(plan: LayerPlan) -> int:
     return 1 + weighted_latency(plan) + 1
 
 
+def spare(plan: LayerPlan, lead: int) -> int:
+    """Clocks by which local errors are held back, so that they do not come before they may."""
+    return max(lead - latency(plan), 0)
+
+
 class Feedback(wiring.Component):
     """Computes the local errors g of a sample, and sends them to the lanes.
 
@@ -39,8 +44,9 @@ class Feedback(wiring.Component):
     - `errors`: of a sample; their payload stays until its last local errors have been sent.
     - `rule`, `lr`: are sampled with the errors. An `lr` out of range acts as the nearest in range.
     - `gradients`: local errors, shifted left by lr_max - lr; see `Gradients`. `gradients.ready`
-      comes at most `lead` clocks before the last beat of a group.
-    - `g`: the local errors as they are, a clock before `gradients.beats`.
+      comes at most `lead` clocks before the last beat of a group, and the first beat of the next
+      group more than `lead` clocks after `gradients.advance`.
+    - `g`: the local errors as they are, a clock before they are shifted.
 
     Parameters
     ----------
@@ -61,22 +67,24 @@ class Feedback(wiring.Component):
         self.plan = plan
         self.lead = lead
         #: Clocks from the decision to send a beat to its local errors.
-        self.delay = latency(plan)
+        self.delay = latency(plan) + spare(plan, lead)
         g = data.ArrayLayout(signed(plan.g_width), plan.drain_width)
-        super().__init__({
-            "activations": In(Valid(activation_beat(plan))),
-            "errors": In(Valid(errors(plan))),
-            "rule": In(Rule),
-            "lr": In(LR_WIDTH),
-            "gradients": Out(Gradients(plan)),
-            "g": Out(Valid(g)),
-        })
+        super().__init__(
+            {
+                "activations": In(Valid(activation_beat(plan))),
+                "errors": In(Valid(errors(plan))),
+                "rule": In(Rule),
+                "lr": In(LR_WIDTH),
+                "gradients": Out(Gradients(plan)),
+                "g": Out(Valid(g)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         plan, layer = self.plan, self.plan.layer
         m.submodules.order = order = GradientOrder(
-            plan=plan, distance=max(self.delay - self.lead, 1)
+            plan=plan, distance=max(self.delay - self.lead, 1), delay=self.delay + 1
         )
         m.submodules.weights = weights = FeedbackWeights(
             seeds=(layer.seeds[1], layer.seeds[2]),
@@ -85,41 +93,55 @@ class Feedback(wiring.Component):
             width=layer.mb,
         )
         m.submodules.weighted = weighted = WeightedErrors(plan=plan)
-        start, rule, left = Signal(), Signal(Rule), self._shift(m)
+        update, rule, errors = self.gradients.update, Signal(Rule), self.errors
         m.d.comb += [
-            start.eq(self.errors.valid & self.errors.p.train),
-            self.gradients.update.valid.eq(self.errors.valid),
-            self.gradients.update.p.eq(self.errors.p.train & (self.rule != Rule.FROZEN)),
-            self.gradients.ready.eq(order.ready),
-            order.start.eq(start),
+            update.valid.eq(errors.valid),
+            update.p.eq(errors.p.update & (self.rule != Rule.FROZEN)),
+            order.start.eq(update.valid & update.p),
             order.advance.eq(self.gradients.advance),
             # The weights are many: what moves them comes straight from registers.
             weights.step.eq(delayed(m, order.sending, 1)),
             weights.restart.eq(delayed(m, order.sending & order.last, 1)),
             weights.rule.eq(rule),
-            weighted.e.eq(self.errors.p.e),
+            weighted.e.eq(errors.p.e),
             weighted.u.eq(weights.u),
             weighted.d.eq(self._derivatives(m, weights.step, weights.restart)),
             self.g.p.eq(weighted.g),
             self.g.valid.eq(delayed(m, weights.step, weighted.delay)),
         ]
-        with m.If(start):
+        with m.If(order.start):
             m.d.sync += rule.eq(self.rule)
-        m.d.sync += [
-            self.gradients.beats.valid.eq(self.g.valid),
-            self.gradients.beats.p.index.eq(delayed(m, order.index, 1 + weighted.delay)),
-            *(
-                self.gradients.beats.p.g[n].eq(self.g.p[n] << left)
-                for n in range(plan.drain_width)
-            ),
-        ]
+        self._send(m, order)
         return m
+
+    def _send(self, m: Module, order: GradientOrder):
+        """Send the lanes what they need, and say how far it has got."""
+        beats, left = Signal.like(self.gradients.beats.p), self._shift(m)
+        m.d.comb += [
+            beats.index.eq(delayed(m, order.index, self.delay - spare(self.plan, self.lead))),
+            *(beats.g[n].eq(delayed(m, g << left, 1)) for n, g in enumerate(self.g.p)),
+        ]
+        rest = spare(self.plan, self.lead)
+        valid = delayed(m, self.g.valid, 1 + rest)
+        m.d.comb += [
+            self.gradients.beats.valid.eq(valid),
+            self.gradients.beats.p.eq(delayed(m, beats, rest)),
+            self.gradients.ready.eq(order.ready),
+            self.gradients.complete.eq(order.complete),
+        ]
+        # Beats of the group before may still be on their way.
+        turn = delayed(m, order.turn, self.delay)
+        nonzero = Cat(g.any() for g in self.gradients.beats.p.g).any()
+        with m.If(valid & (turn == order.turn) & nonzero):
+            m.d.sync += self.gradients.some.eq(1)
+        with m.If(order.start | self.gradients.advance):
+            m.d.sync += self.gradients.some.eq(0)
 
     def _shift(self, m: Module) -> Signal:
         """Sample lr_max - lr, within its range, with the errors."""
         low, high = self.plan.lr_min, self.plan.lr_max
         left = Signal(range(high - low + 1))
-        with m.If(self.errors.valid & self.errors.p.train):
+        with m.If(self.errors.valid & self.errors.p.update):
             with m.If(self.lr < low):
                 m.d.sync += left.eq(high - low)
             with m.Elif(self.lr > high):

@@ -16,15 +16,16 @@ class GradientOrder(wiring.Component):
     - `start`: the first group of a sample may be sent; `advance`: the next group may be. An
       `advance` counts only while groups of a sample remain.
     - `sending`: a beat is sent; `index` is its place in the group, `last` marks the sample's last.
-    - `ready`: the last beat of the present group was sent `distance` clocks ago or earlier, or
-      no group of a sample remains.
+      `turn` changes with `advance`.
+    - `ready`: the last beat of the present group was sent `distance` clocks ago or earlier.
+      `complete`: it was sent `delay` clocks ago or earlier.
 
     Parameters
     ----------
     plan
         Dimensions of the layer.
-    distance
-        Clocks from the last beat of a group until `ready`, at least 1.
+    distance, delay
+        Clocks from the last beat of a group until `ready` and until `complete`, at least 1.
     """
 
     start: Signal
@@ -32,39 +33,48 @@ class GradientOrder(wiring.Component):
     sending: Signal
     index: Signal
     last: Signal
+    turn: Signal
     ready: Signal
+    complete: Signal
 
-    def __init__(self, *, plan: LayerPlan, distance: int):
+    def __init__(self, *, plan: LayerPlan, distance: int, delay: int):
         self.plan = plan
         self.distance = distance
-        super().__init__({
-            "start": In(1),
-            "advance": In(1),
-            "sending": Out(1),
-            "index": Out(range(plan.beats)),
-            "last": Out(1),
-            "ready": Out(1),
-        })
+        self.delay = delay
+        super().__init__(
+            {
+                "start": In(1),
+                "advance": In(1),
+                "sending": Out(1),
+                "index": Out(range(plan.beats)),
+                "last": Out(1),
+                "turn": Out(1),
+                "ready": Out(1),
+                "complete": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         active, last_index, last_group = Signal(), Signal(), Signal()
-        group, remaining = Signal(range(self.plan.groups)), Signal(range(self.distance))
+        group, elapsed = Signal(range(self.plan.groups)), Signal(range(self.delay + 1))
         m.d.comb += [
             last_index.eq(self.index == self.plan.beats - 1),
             last_group.eq(group == self.plan.groups - 1),
             self.last.eq(last_index & last_group),
-            self.ready.eq(~active | (~self.sending & (remaining == 0))),
+            self.ready.eq(~self.sending & (elapsed >= self.distance)),
+            self.complete.eq(~self.sending & (elapsed >= self.delay)),
         ]
         with m.If(self.sending):
             m.d.sync += [
-                remaining.eq(self.distance - 1),
+                elapsed.eq(1),
                 self.index.eq(Mux(last_index, 0, self.index + 1)),
                 self.sending.eq(~last_index),
             ]
-        with m.Elif(remaining != 0):
-            m.d.sync += remaining.eq(remaining - 1)
+        with m.Elif(elapsed != self.delay):
+            m.d.sync += elapsed.eq(elapsed + 1)
         with m.If(self.advance & active):
+            m.d.sync += self.turn.eq(~self.turn)
             m.d.sync += group.eq(Mux(last_group, 0, group + 1))
             with m.If(last_group):
                 m.d.sync += active.eq(0)

@@ -40,7 +40,8 @@ class LocalError(wiring.Component):
     plan
         Dimensions.
     lead
-        Clocks from `gradients.ready` to the last local errors of a group, at most.
+        Clocks from `gradients.ready` to the last local errors of a group, at most; from
+        `gradients.advance` to the first of the next group there are more.
 
     Ports
     -----
@@ -73,18 +74,20 @@ class LocalError(wiring.Component):
         self.plan = plan
         self.lead = lead
         taps = MonitorSignature(plan).members
-        super().__init__({
-            "activations": In(Valid(activation_beat(plan))),
-            "score_room": Out(Credit()),
-            "records": In(packets(plan)),
-            "gradients": Out(Gradients(plan)),
-            "result": Out(stream.Signature(result(plan.layer.classes))),
-            "rule": In(Rule),
-            "lr": In(LR_WIDTH),
-            "scores": taps["scores"],
-            "errors": taps["errors"],
-            "g": taps["gradients"],
-        })
+        super().__init__(
+            {
+                "activations": In(Valid(activation_beat(plan))),
+                "score_room": Out(Credit()),
+                "records": In(packets(plan)),
+                "gradients": Out(Gradients(plan)),
+                "result": Out(stream.Signature(result(plan.layer.classes))),
+                "rule": In(Rule),
+                "lr": In(LR_WIDTH),
+                "scores": taps["scores"],
+                "errors": taps["errors"],
+                "g": taps["gradients"],
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -34,12 +34,14 @@ class Prediction(wiring.Component):
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        super().__init__({
-            "room": Out(Credit()),
-            "scores": In(Valid(scores(plan))),
-            "packet": In(packets(plan)),
-            "result": Out(stream.Signature(result(plan.layer.classes))),
-        })
+        super().__init__(
+            {
+                "room": Out(Credit()),
+                "scores": In(Valid(scores(plan))),
+                "packet": In(packets(plan)),
+                "result": Out(stream.Signature(result(plan.layer.classes))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

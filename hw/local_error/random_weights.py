@@ -60,11 +60,13 @@ class ClassifierWeights(wiring.Component):
         self.neurons = neurons
         self.classes = classes
         self.width = width
-        super().__init__({
-            "restart": In(1),
-            "step": In(1),
-            "u": Out(data.ArrayLayout(data.ArrayLayout(width, classes), neurons)),
-        })
+        super().__init__(
+            {
+                "restart": In(1),
+                "step": In(1),
+                "u": Out(data.ArrayLayout(data.ArrayLayout(width, classes), neurons)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -104,12 +106,14 @@ class FeedbackWeights(wiring.Component):
         self.neurons = neurons
         self.classes = classes
         self.width = width
-        super().__init__({
-            "restart": In(1),
-            "step": In(1),
-            "rule": In(Rule),
-            "u": Out(data.ArrayLayout(data.ArrayLayout(width, classes), neurons)),
-        })
+        super().__init__(
+            {
+                "restart": In(1),
+                "step": In(1),
+                "rule": In(Rule),
+                "u": Out(data.ArrayLayout(data.ArrayLayout(width, classes), neurons)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

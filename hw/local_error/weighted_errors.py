@@ -42,12 +42,14 @@ class WeightedErrors(wiring.Component):
         #: Clocks from a beat to its local errors.
         self.delay = latency(plan)
         layer, drain = plan.layer, plan.drain_width
-        super().__init__({
-            "e": In(data.ArrayLayout(signed(plan.e_width), layer.classes)),
-            "u": In(data.ArrayLayout(data.ArrayLayout(layer.mb, layer.classes), drain)),
-            "d": In(drain),
-            "g": Out(data.ArrayLayout(signed(plan.g_width), drain)),
-        })
+        super().__init__(
+            {
+                "e": In(data.ArrayLayout(signed(plan.e_width), layer.classes)),
+                "u": In(data.ArrayLayout(data.ArrayLayout(layer.mb, layer.classes), drain)),
+                "d": In(drain),
+                "g": Out(data.ArrayLayout(signed(plan.g_width), drain)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -47,7 +47,7 @@ def feed(plan, samples, rng):
     dut = ErrorUnit(plan=plan)
 
     async def bench(ctx):
-        shown = [0] * plan.layer.classes
+        shown, update = [0] * plan.layer.classes, False
         for command, label, s in samples:
             ctx.set(dut.scores.payload.s, s)
             ctx.set(dut.scores.payload.header, {"command": command, "label": label})
@@ -55,12 +55,14 @@ def feed(plan, samples, rng):
             for _ in range(dut.delay):
                 assert not ctx.get(dut.errors.valid)
                 assert list(ctx.get(dut.errors.payload.e)) == shown
+                assert ctx.get(dut.errors.payload.update) == update
                 await ctx.tick()
                 ctx.set(dut.scores.valid, 0)
             shown = [0] * len(s) if command != Command.TRAIN else errors(plan.layer, s, label)
+            update = any(shown)
             assert ctx.get(dut.errors.valid)
             assert list(ctx.get(dut.errors.payload.e)) == shown
-            assert ctx.get(dut.errors.payload.train) == (command == Command.TRAIN)
+            assert ctx.get(dut.errors.payload.update) == update
             for _ in range(rng.randrange(1, 4)):
                 await ctx.tick()
                 # What follows is not valid yet.
@@ -68,6 +70,7 @@ def feed(plan, samples, rng):
                 ctx.set(dut.scores.payload.header.command, Command.TRAIN)
                 assert not ctx.get(dut.errors.valid)
                 assert list(ctx.get(dut.errors.payload.e)) == shown
+                assert ctx.get(dut.errors.payload.update) == update
 
     simulate(dut, bench)
 
@@ -82,13 +85,15 @@ def test_errors(plan, seed):
 
     def score():
         near = rng.choice([-1, 1]) * margin + rng.randint(-2 * step, 2 * step)
-        return rng.choice([
-            -bound,
-            bound,
-            rng.randint(-bound, bound),
-            clip(rng.randint(-2 * margin, 2 * margin), -bound, bound),
-            clip(near, -bound, bound),
-        ])
+        return rng.choice(
+            [
+                -bound,
+                bound,
+                rng.randint(-bound, bound),
+                clip(rng.randint(-2 * margin, 2 * margin), -bound, bound),
+                clip(near, -bound, bound),
+            ]
+        )
 
     samples = [
         (
@@ -109,6 +114,20 @@ def test_every_score(formats):
     """All scores of a small layer, and so every rounding and the limit, for both signs of t."""
     p = plan(neurons=1, classes=2, mb=2, **formats)
     samples = [(Command.TRAIN, 0, [s, s]) for s in range(-3 * 255, 3 * 255 + 1)]
+    feed(p, samples, random.Random(0))
+
+
+def test_update():
+    """Errors that are all 0 change nothing, one that is not does, whichever class has it."""
+    p = plan(neurons=20, classes=3)
+    met = 1 << p.layer.fy + p.layer.ms
+    right = [met, -met, -met]
+    samples = [(Command.TRAIN, 0, right)]
+    assert not any(errors(p.layer, right, 0))
+    for c in range(3):
+        wrong = [s if k != c else s // 2 for k, s in enumerate(right)]
+        assert sum(map(bool, errors(p.layer, wrong, 0))) == 1
+        samples += [(Command.TRAIN, 0, wrong), (Command.TRAIN, 0, right), (Command.INFER, 0, wrong)]
     feed(p, samples, random.Random(0))
 
 

@@ -33,9 +33,10 @@ def test_samples(plan, rule, seed):
         (
             rng.choice([Command.TRAIN, Command.INFER]),
             rng.randrange(layer.classes),
-            [rng.choice([0, 0, 255, rng.randrange(256)]) for _ in range(layer.neurons)],
+            [rng.choice([0, 0, top, rng.randrange(top + 1)]) for _ in range(layer.neurons)],
         )
-        for _ in range(5)
+        # Small activations miss every margin; large ones meet some, for some labels.
+        for top in (255, 3, 255, 60, 255, 255)
     ]
     records, beats, expected = [], [], []
 
@@ -59,10 +60,18 @@ def test_samples(plan, rule, seed):
             ctx.set(dut.activations.valid, 0)
             while not ctx.get(dut.gradients.update.valid):
                 await ctx.tick()
-            trains = command == Command.TRAIN
-            assert ctx.get(dut.gradients.update.payload) == (trains and rule != Rule.FROZEN)
-            await ctx.tick()
             e = errors(layer, scores(layer, y), label)
+            updates = command == Command.TRAIN and any(e) and rule != Rule.FROZEN
+            assert ctx.get(dut.gradients.update.payload) == updates
+            assert ctx.get(dut.errors.payload.update) == (command == Command.TRAIN and any(e))
+            await ctx.tick()
+            if not updates:
+                # Nothing comes, for as long as something might.
+                for _ in range(20):
+                    assert not ctx.get(dut.g.valid)
+                    await ctx.tick()
+                assert beats == expected
+                continue
             g = [*local_errors(layer, rule, e, [v > 0 for v in y]), *padded[layer.neurons :]]
             for group in range(plan.groups):
                 while not ctx.get(dut.gradients.ready):
@@ -70,12 +79,13 @@ def test_samples(plan, rule, seed):
                 # The last beat comes at most `LEAD` clocks later, and is noted in the next.
                 await ctx.tick().repeat(LEAD + 2)
                 lanes = [v << plan.lr_max - plan.lr_min for v in g[group * layer.lanes :]]
-                if trains:
-                    expected.extend(
-                        (index, lanes[index * width : (index + 1) * width])
-                        for index in range(plan.beats)
-                    )
+                lanes = lanes[: layer.lanes]
+                expected.extend(
+                    (index, lanes[index * width :][:width]) for index in range(plan.beats)
+                )
                 assert beats == expected
+                assert ctx.get(dut.gradients.complete)
+                assert ctx.get(dut.gradients.some) == any(lanes)
                 ctx.set(dut.gradients.advance, 1)
                 await ctx.tick()
                 ctx.set(dut.gradients.advance, 0)

@@ -107,7 +107,7 @@ def test_sample_wins(classes):
         ctx.set(dut.scores.payload.s, list(range(classes)))
         ctx.set(dut.scores.payload.header, {"command": Command.TRAIN, "label": classes - 1})
         ctx.set(dut.scores.valid, 1)
-        ctx.set(dut.packet.payload, {"command": Command.FLUSH, "label": 0})
+        ctx.set(dut.packet.payload, {"command": Command.READ, "label": 0})
         ctx.set(dut.packet.valid, 1)
         assert not ctx.get(dut.packet.ready)
         await ctx.tick()
@@ -125,7 +125,7 @@ def test_sample_wins(classes):
             await ctx.tick()
         assert records == [
             record(Command.TRAIN, classes - 1, classes - 1, 1),
-            record(Command.FLUSH, 0, 0, 0),
+            record(Command.READ, 0, 0, 0),
         ]
         assert clocks[0] == classes + 2
 
