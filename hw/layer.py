@@ -7,10 +7,10 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .engine.engine import Engine
+from .engine.engine import Engine, lead
 from .local_error.local_error import LocalError
 from .plan import LayerPlan
-from .ports import LayerSignature, samples
+from .ports import LayerSignature, outputs, samples
 from .primitives import Primitives
 
 __all__ = ["Layer"]
@@ -50,17 +50,19 @@ class Layer(wiring.Component):
         self.plan = plan
         self.width = width
         self.primitives = primitives
-        super().__init__({
-            "i": In(samples(plan, width)),
-            "o": Out(samples(plan, plan.drain_width)),
-            "port": Out(LayerSignature(plan)),
-        })
+        super().__init__(
+            {
+                "i": In(samples(plan, width)),
+                "o": Out(outputs(plan)),
+                "port": Out(LayerSignature(plan)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         plan, port = self.plan, wiring.flipped(self.port)
         engine = Engine(plan=plan, width=self.width, primitives=self.primitives)
-        local_error = LocalError(plan=plan, lead=engine.lead)
+        local_error = LocalError(plan=plan, lead=lead(self.primitives))
         m.submodules.engine = engine
         m.submodules.local_error = local_error
 

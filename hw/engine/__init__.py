@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The engine: passes, lanes and weights. It knows no classes, no labels and no rules."""
+"""The engine: event lists, lanes and weights. It knows no classes, no labels and no rules."""

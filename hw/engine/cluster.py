@@ -11,8 +11,7 @@ from ..parts.pipeline import delayed
 from ..plan import LayerPlan
 from ..ports import Valid, ValidInterface, gradient_beat, y_beat
 from ..primitives import Primitives
-from .lane import CONTROL_STAGES, Lane, Stage, control, schedule
-from .operands import operands
+from .lane import Lane, Schedule, control
 
 __all__ = ["Cluster"]
 
@@ -20,8 +19,11 @@ __all__ = ["Cluster"]
 class Cluster(wiring.Component):
     """A link of the systolic chain: registers whatever passes, and serves its own lanes with it.
 
-    Operands, local errors and weights that are read pass from `i` to `o`, activations the other
+    Controls, local errors and weights that are read pass from `i` to `o`, activations the other
     way: from `y_i`, which comes from the cluster behind, to `y_o`. Each passes one register.
+
+    The lanes of a bank share its memory: their weights at an address lie side by side in a word,
+    and are read and written together.
 
     Parameters
     ----------
@@ -33,8 +35,8 @@ class Cluster(wiring.Component):
         Where memories and multipliers come from.
     """
 
-    operands_i: data.View
-    operands_o: data.View
+    control_i: data.View
+    control_o: data.View
     g_i: ValidInterface
     g_o: ValidInterface
     weight_i: ValidInterface
@@ -49,23 +51,24 @@ class Cluster(wiring.Component):
         gradient, weight, y = (
             Valid(shape) for shape in (gradient_beat(plan), signed(plan.layer.wb), y_beat(plan))
         )
-        super().__init__({
-            "operands_i": In(operands(plan)),
-            "operands_o": Out(operands(plan)),
-            "g_i": In(gradient),
-            "g_o": Out(gradient),
-            "weight_i": In(weight),
-            "weight_o": Out(weight),
-            "y_i": In(y),
-            "y_o": Out(y),
-        })
+        super().__init__(
+            {
+                "control_i": In(control(plan)),
+                "control_o": Out(control(plan)),
+                "g_i": In(gradient),
+                "g_o": Out(gradient),
+                "weight_i": In(weight),
+                "weight_o": Out(weight),
+                "y_i": In(y),
+                "y_o": Out(y),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        plan, do = self.plan, self.operands_o.do
-        clock = schedule(self.primitives)
+        plan, control = self.plan, self.control_o
         numbers = plan.clusters[self.index]
-        m.d.sync += self.operands_o.eq(self.operands_i)
+        m.d.sync += control.eq(self.control_i)
         for source, sink in (
             (self.g_i, self.g_o),
             (self.weight_i, self.weight_o),
@@ -73,59 +76,55 @@ class Cluster(wiring.Component):
         ):
             m.d.sync += [sink.valid.eq(source.valid), sink.p.eq(source.p)]
 
-        update = do.issue & do.update
-        causes = {
-            "accept": do.issue & do.first,
-            "x_old": Mux(update, self.operands_o.x_old, 0),
-            "read_addr": do.addr,
-            "load": do.load,
-            "word": do.word,
-            "write_addr": do.addr,
-            "x_new": self.operands_o.x_new,
-            "accumulate": do.issue,
-            "restart": do.first,
-            "capture": do.issue & do.last,
-        }
-        controls = Signal(control(plan))
-        m.d.comb += [
-            controls[name].eq(delayed(m, causes[name], clock[stage]))
-            for name, stage in CONTROL_STAGES.items()
-        ]
-
         selected = Signal(len(numbers))
-        number = delayed(m, do.lane, clock[Stage.WEIGHT] - 1)
-        m.d.sync += selected.eq(Cat(number == lane for lane in numbers))
-        write_update = delayed(m, update, clock[Stage.WRITE])
-        write_selected = delayed(m, selected, clock[Stage.WRITE] - clock[Stage.WEIGHT])
+        m.d.sync += selected.eq(Cat(control.lane == number for number in numbers))
         lanes = [Lane(plan=plan, primitives=self.primitives) for _ in numbers]
         for position, (number, lane) in enumerate(zip(numbers, lanes, strict=True)):
             m.submodules[f"lane{number}"] = lane
             beat, place = divmod(number, plan.drain_width)
             m.d.comb += [
-                lane.control.eq(controls),
-                lane.write.eq(write_update | (controls.load & write_selected[position])),
+                lane.control.eq(control),
+                lane.load.eq(control.load & selected[position]),
                 lane.g_load.eq(self.g_o.valid & (self.g_o.p.index == beat)),
                 lane.g.eq(self.g_o.p.g[place]),
             ]
+        for bank in plan.banks(self.index):
+            self._bank(m, bank, [lanes[number - numbers.start] for number in bank])
 
-        # Weights that are read: an own one, or what passes.
-        with m.If(delayed(m, do.read, clock[Stage.WEIGHT])):
+        # Weights that are read: an own one, or what passes. A read is an update by nothing that is
+        # not written.
+        schedule = Schedule(self.primitives)
+        reading = delayed(m, selected, schedule.result - schedule.product)
+        with m.If(control.read):
             for position, lane in enumerate(lanes):
-                with m.If(selected[position]):
-                    m.d.sync += [self.weight_o.valid.eq(1), self.weight_o.p.eq(lane.weight)]
-        self._drain(m, lanes, clock[Stage.RESULT])
+                with m.If(reading[position]):
+                    m.d.sync += [self.weight_o.valid.eq(1), self.weight_o.p.eq(lane.updated)]
+        self._drain(m, lanes)
         return m
 
-    def _drain(self, m: Module, lanes: Sequence[Lane], result: int):
+    def _bank(self, m: Module, numbers: range, lanes: Sequence[Lane]):
+        """Put the weights of some lanes into one memory."""
+        wb, control = self.plan.layer.wb, self.control_o
+        bank = self.primitives.memory(width=wb * len(lanes), depth=self.plan.depth)
+        m.submodules[f"bank{numbers.start}"] = bank
+        m.d.comb += [
+            bank.read_addr.eq(control.read_addr),
+            bank.write_addr.eq(control.write_addr),
+            bank.write_enable.eq(control.write),
+            bank.write_data.eq(Cat(lane.updated for lane in lanes)),
+            Cat(lane.weight for lane in lanes).eq(bank.read_data),
+        ]
+
+    def _drain(self, m: Module, lanes: Sequence[Lane]):
         """Send own activations when all beats before them have passed, else what passes."""
-        plan, do = self.plan, self.operands_o.do
+        plan = self.plan
         own = Array(
             Cat(lane.y for lane in lanes[first : first + plan.drain_width])
             for first in range(0, len(lanes), plan.drain_width)
         )
         beat = Signal(range(len(own)))
         sending = Signal()
-        begin = delayed(m, do.issue & do.last, result + plan.drain_delay(self.index))
+        begin = delayed(m, self.control_o.capture, 1 + plan.drain_delay(self.index))
         m.d.comb += sending.eq(begin | (beat != 0))
         with m.If(sending):
             m.d.sync += [

@@ -19,29 +19,38 @@ from ..ports import (
     ValidInterface,
     activation_beat,
     counters,
+    outputs,
     packets,
     samples,
 )
 from ..primitives import Primitives
-from .activation_buffer import ActivationBuffer
-from .mac_array import MacArray
+from . import event_lists, lane
+from .event_lists import EventLists
+from .list_builder import ListBuilder
+from .mac_array import MacArray, accept_delay
 from .output_stage import OutputStage
 from .sequencer import Sequencer
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "lead"]
 
 #: Weights that may be on their way out.
 READ_DEPTH = 32
 
 
+def lead(primitives: Primitives) -> int:
+    """Clocks by which the last local errors of a group may come after `gradients.ready`."""
+    # The scheduler, and the lists.
+    return 1 + event_lists.latency(primitives) + accept_delay(primitives)
+
+
 class Engine(wiring.Component):
     """Computes activations of the samples that pass, and updates weights with local errors.
 
-        i -> activation buffer -> MAC array -> output stage -> o, activations
-                  ^                ^  ^  |
-              sequencer -----------+  |  +--> weights_out
-                  ^                   |
-             weights_in           gradients
+        i -> list builder -> event lists -> MAC array -> output stage -> o, activations
+                  |               ^          ^  ^  |
+                  +--------> sequencer ------+  |  +--> weights_out
+                                  ^             |
+                             weights_in     gradients
 
     Headers pass through as they are; of them only the command counts here.
 
@@ -66,8 +75,8 @@ class Engine(wiring.Component):
         Packets that are no samples, when they are done. The errors of all samples before have
         been made.
     gradients
-        Local errors of the sample before; `ready` comes at most `lead` clocks before the last of
-        a group.
+        Local errors of the sample; `ready` comes at most `lead` clocks before the last of a group,
+        and the first of the next group more than `lead` clocks after `advance`.
     weights_in, weights_out, counters
         See `LayerSignature`.
     """
@@ -86,50 +95,60 @@ class Engine(wiring.Component):
         self.plan = plan
         self.width = width
         self.primitives = primitives
-        self._buffer = ActivationBuffer(plan=plan, width=width, primitives=primitives)
-        #: Clocks from the decision to begin a group to its first input at the lanes.
-        self.lead = self._buffer.delay
         weights = stream.Signature(signed(plan.layer.wb))
-        super().__init__({
-            "i": In(samples(plan, width)),
-            "o": Out(samples(plan, plan.drain_width)),
-            "activations": Out(Valid(activation_beat(plan))),
-            "score_room": In(Credit()),
-            "records": Out(packets(plan)),
-            "gradients": In(Gradients(plan)),
-            "weights_in": In(weights),
-            "weights_out": Out(weights),
-            "counters": Out(counters()),
-        })
+        super().__init__(
+            {
+                "i": In(samples(plan, width)),
+                "o": Out(outputs(plan)),
+                "activations": Out(Valid(activation_beat(plan))),
+                "score_room": In(Credit()),
+                "records": Out(packets(plan)),
+                "gradients": In(Gradients(plan)),
+                "weights_in": In(weights),
+                "weights_out": Out(weights),
+                "counters": Out(counters()),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        plan, word = self.plan, signed(self.plan.layer.wb)
+        plan, primitives, word = self.plan, self.primitives, signed(self.plan.layer.wb)
         m.submodules.arrival = arrival = RegisterSlice(self.i.p.shape())
-        m.submodules.buffer = buffer = self._buffer
-        m.submodules.array = array = MacArray(plan=plan, primitives=self.primitives)
+        m.submodules.builder = builder = ListBuilder(plan=plan, width=self.width, lists=plan.lists)
+        m.submodules.lists = lists = EventLists(plan=plan, primitives=primitives)
+        m.submodules.array = array = MacArray(plan=plan, primitives=primitives)
+        m.submodules.leaving = leaving = RegisterSlice(builder.packet.p.shape())
         m.submodules.output = output = OutputStage(plan=plan)
         m.submodules.sequencer = sequencer = Sequencer(
-            plan=plan, width=self.width, write_to_read=array.write_to_read
+            plan=plan,
+            write_to_read=lane.write_to_read(primitives),
+            reload=lane.reload(primitives),
         )
+        move = sequencer.move
         m.submodules.loading = loading = RegisterSlice(word)
         m.submodules.reading = reading = CreditFIFO(shape=word, depth=READ_DEPTH)
         m.submodules.counters = counts = Counters(plan=plan)
 
         # Samples in, past the lanes, activations out.
         wiring.connect(m, wiring.flipped(self.i), arrival.i)
-        wiring.connect(m, arrival.o, buffer.i)
-        wiring.connect(m, buffer.packet, sequencer.packet)
+        wiring.connect(m, arrival.o, builder.i)
+        wiring.connect(m, builder.entry, lists.entry)
+        wiring.connect(m, builder.packet, sequencer.packet)
         m.d.comb += [
-            buffer.rotate.eq(sequencer.rotate),
-            buffer.position.eq(sequencer.position),
-            array.operands.do.eq(delayed(m, sequencer.do, buffer.delay)),
-            array.operands.x_old.eq(buffer.x_old),
-            array.operands.x_new.eq(buffer.x_new),
+            lists.ended.eq(builder.ended),
+            lists.step.eq(sequencer.step),
+            lists.release.eq(sequencer.release),
+            builder.release.eq(sequencer.release),
+            sequencer.last.eq(lists.last),
+            array.event.eq(lists.event),
+            *(array.event[name].eq(move[name]) for name in ("load", "read", "lane", "word")),
         ]
+        with m.If(move.load | move.read):
+            m.d.comb += [array.event.addr.eq(move.addr), array.event.x.eq(0)]
         wiring.connect(m, array.y, output.i)
         wiring.connect(m, output.room, sequencer.room)
-        wiring.connect(m, sequencer.passed_on, output.packet)
+        wiring.connect(m, sequencer.passed_on, leaving.i)
+        wiring.connect(m, leaving.o, output.packet)
         wiring.connect(m, output.o, wiring.flipped(self.o))
         wiring.connect(m, output.activations, wiring.flipped(self.activations))
         wiring.connect(m, wiring.flipped(self.score_room), output.score_room)
@@ -138,11 +157,9 @@ class Engine(wiring.Component):
         # Local errors to the lanes.
         wiring.connect(m, wiring.flipped(self.gradients.update), sequencer.update)
         wiring.connect(m, wiring.flipped(self.gradients.beats), array.g)
-        m.d.comb += [
-            sequencer.g_ready.eq(self.gradients.ready),
-            sequencer.accepted.eq(array.accepted),
-            self.gradients.advance.eq(array.accepted),
-        ]
+        m.d.comb += self.gradients.advance.eq(sequencer.advance)
+        for name in "some", "ready", "complete":
+            m.d.comb += getattr(sequencer, name).eq(getattr(self.gradients, name))
 
         # Weights in and out.
         wiring.connect(m, wiring.flipped(self.weights_in), loading.i)
@@ -152,9 +169,11 @@ class Engine(wiring.Component):
         wiring.connect(m, reading.o, wiring.flipped(self.weights_out))
 
         m.d.comb += [
-            sequencer.delivered.eq(reading.idle),
+            # The array, through which weights leave, lies apart: its end need not be near.
+            sequencer.delivered.eq(delayed(m, reading.idle, 1)),
             sequencer.blocked.eq(output.blocked),
             counts.work.eq(sequencer.work),
+            counts.columns_skipped.eq(lists.skipped),
             self.counters.eq(counts.values),
         ]
         return m

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The lane: one neuron at a time, its weights, and the two multipliers that use and update them."""
-
-from enum import Enum, auto
+"""The lane: one neuron at a time, and the multiplier that uses and updates its weights."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value, signed
 from amaranth.lib import data, wiring
@@ -11,140 +9,139 @@ from ..plan import LayerPlan
 from ..ports import X_WIDTH
 from ..primitives import Primitives
 
-__all__ = ["CONTROL_STAGES", "Lane", "Stage", "control", "schedule"]
+__all__ = ["Lane", "Schedule", "control", "reload", "write_to_read"]
 
 
-class Stage(Enum):
-    """What a lane does with an input, in the order of time but for READ."""
+class Schedule:
+    """In which clock after its arrival at the lanes each part of an event takes place.
 
-    #: The local error of the group's neuron becomes the present one.
-    GRADIENT = auto()
-    #: Local error and old input go into the update multiplier.
-    UPDATE = auto()
-    #: The weight's address goes into the bank.
-    READ = auto()
-    #: The weight has been read, and the update is there.
-    WEIGHT = auto()
-    #: The new weight is written, and goes into the forward multiplier with the new input.
-    WRITE = auto()
-    #: The product is accumulated.
-    ACCUMULATE = auto()
-    #: The accumulator holds the sum of the inputs so far.
-    SUM = auto()
-    #: The activation can be drained.
-    RESULT = auto()
+    The weights of U events are read late, so that they arrive together with the product. The
+    multipliers lie apart from the rest of a lane: their products have a register of their own.
 
-
-def schedule(primitives: Primitives) -> dict[Stage, int]:
-    """Count the clocks from an input's arrival at the lanes to each stage.
-
-    The multipliers lie apart from the rest of a lane: their products have a register of their own
-    before they are used.
+    Parameters
+    ----------
+    primitives
+        Where memories and multipliers come from.
     """
-    memory, multiplier = primitives.memory.delay, primitives.multiplier.delay
-    update = 1
-    weight = update + multiplier + 1
-    # Two registers lie between: behind the subtraction and behind the saturation.
-    write = weight + 2
-    accumulate = write + multiplier + 1
-    return {
-        Stage.GRADIENT: update - 1,
-        Stage.UPDATE: update,
-        Stage.READ: weight - memory,
-        Stage.WEIGHT: weight,
-        Stage.WRITE: write,
-        Stage.ACCUMULATE: accumulate,
-        Stage.SUM: accumulate + 1,
-        Stage.RESULT: accumulate + 2,
-    }
+
+    def __init__(self, primitives: Primitives):
+        #: The weight of an F event is read.
+        self.read = 0
+        #: Both operands go into the multiplier.
+        self.operand = primitives.memory.delay
+        #: The product is there, and the weight of a U event or of a move.
+        self.product = self.operand + primitives.multiplier.delay + 1
+        #: The weight of a U event, or of a move, is read.
+        self.late_read = self.product - primitives.memory.delay
+        #: The accumulator holds the sum so far; the difference is there.
+        self.sum = self.product + 1
+        #: The new weight is written; the activation can be drained.
+        self.result = self.sum + 1
+        #: When each field of `control` is due.
+        self.fields = {
+            "read_addr": self.read,
+            "accept": self.operand - 1,
+            "forward": self.operand,
+            "x": self.operand,
+            "lane": self.product - 1,
+            "load": self.product,
+            "clear": self.product,
+            "accumulate": self.product,
+            "limit": self.sum,
+            "capture": self.sum,
+            "read": self.result,
+            "write": self.result,
+            "write_addr": self.result,
+        }
 
 
-#: The stage in which a lane needs each field of its `control`.
-CONTROL_STAGES = {
-    "accept": Stage.GRADIENT,
-    "x_old": Stage.UPDATE,
-    "read_addr": Stage.READ,
-    "load": Stage.WRITE,
-    "word": Stage.WRITE,
-    "write_addr": Stage.WRITE,
-    "x_new": Stage.WRITE,
-    "accumulate": Stage.ACCUMULATE,
-    "restart": Stage.ACCUMULATE,
-    "capture": Stage.SUM,
-}
+def write_to_read(primitives: Primitives) -> int:
+    """Clocks from a U event until an F event may read the weight that it has written."""
+    return Schedule(primitives).result + 1
+
+
+def reload(primitives: Primitives) -> int:
+    """Clocks from a U event or a load until a load or a read of the same address may follow."""
+    schedule = Schedule(primitives)
+    return schedule.result + 1 - schedule.late_read
 
 
 def control(plan: LayerPlan) -> data.StructLayout:
-    """Layout of what controls all lanes of a cluster; `CONTROL_STAGES` says when.
+    """Layout of what controls all lanes; each field belongs to the event of another clock.
 
+    - `read_addr`: weight to read. `write`, `write_addr`: the new weight goes there.
     - `accept`: the next local error becomes the present one.
-    - `x_old`: the input of the sample before; 0 where the weight stays as it is.
-    - `read_addr`, `write_addr`: of the weight.
-    - `load`: the weight becomes `word`.
-    - `x_new`: the input of the present sample.
-    - `accumulate`: the product counts; with `restart` it is the first of its sum.
+    - `forward`: the weight is the operand, not the local error. `x`: the other operand.
+    - `lane`: whose weight is moved. `load`: it becomes `limit`. `read`: it leaves the array.
+    - `clear`, `accumulate`: z becomes 0, or takes the product.
+    - `limit`: the largest weight, or the word that is loaded.
     - `capture`: the sum becomes an activation.
     """
     addr = range(plan.depth)
     shapes: dict[str, ShapeLike] = {
-        "x_old": X_WIDTH,
         "read_addr": addr,
-        "word": signed(plan.layer.wb),
         "write_addr": addr,
-        "x_new": X_WIDTH,
+        "x": plan.x_shape,
+        "lane": range(plan.lanes),
+        "limit": plan.layer.wb,
     }
-    return data.StructLayout({name: shapes.get(name, 1) for name in CONTROL_STAGES})
+    names = (
+        *("read_addr", "accept", "forward", "x", "lane", "load", "clear", "accumulate"),
+        *("limit", "capture", "read", "write", "write_addr"),
+    )
+    return data.StructLayout({name: shapes.get(name, 1) for name in names})
 
 
 class Lane(wiring.Component):
-    """Weight bank, update and forward multipliers, accumulator, rounding and saturation.
+    """Multiplier, accumulator, update, rounding and saturation; the weights lie in a bank.
 
-    For each input, W' = clip(W - rs(g x_old, update_shift)) is written back if `write` is set, and
-    z accumulates W' x_new. At the end of a group y = clip(z >> z_shift, 0, 255) (contract, "One
-    training step of a layer"). One input a clock; `schedule` tells the clock of each `Stage`.
+    An F event does z += W x, a U event makes W' = clip(W - rs(g x, update_shift)), with the same
+    multiplier. At the end of a group y = clip(z >> z_shift, 0, 255) (contract, "One training step
+    of a layer"). One event a clock, in any order; `Schedule` tells the clock of each part.
 
-    - `control`: see there.
-    - `write`: writes the new weight, or the word that is loaded; with `control.write_addr`.
+    - `control`: see there; of it, only what is not the bank's or the cluster's counts here.
+    - `weight`: what the bank has read; `updated`: what it is to write.
+    - `load`: with x = 0, the new weight is `control.limit` instead.
     - `g_load`, `g`: the local error of the next neuron, shifted for the learning rate.
-    - `weight`: the weight as it was read, in `Stage.WEIGHT`.
-    - `y`: activation of the last neuron that was captured, from `Stage.RESULT` on.
+    - `y`: activation of the last neuron that was captured.
 
     Parameters
     ----------
     plan
         Dimensions of the layer.
     primitives
-        Where memory and multipliers come from.
+        Where the multiplier comes from.
     """
 
     control: data.View
-    write: Signal
+    weight: Signal
+    updated: Signal
+    load: Signal
     g_load: Signal
     g: Signal
-    weight: Signal
     y: Signal
 
     def __init__(self, *, plan: LayerPlan, primitives: Primitives):
         self.plan = plan
         self.primitives = primitives
-        super().__init__({
-            "control": In(control(plan)),
-            "write": In(1),
-            "g_load": In(1),
-            "g": In(signed(plan.update_width)),
-            "weight": Out(signed(plan.layer.wb)),
-            "y": Out(X_WIDTH),
-        })
+        word = signed(plan.layer.wb)
+        super().__init__(
+            {
+                "control": In(control(plan)),
+                "weight": In(word),
+                "updated": Out(word),
+                "load": In(1),
+                "g_load": In(1),
+                "g": In(signed(plan.update_width)),
+                "y": Out(X_WIDTH),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         plan, control = self.plan, self.control
-        m.submodules.bank = bank = self.primitives.memory(width=plan.layer.wb, depth=plan.depth)
-        m.submodules.update = update = self.primitives.multiplier(
-            a_width=plan.update_width, b_width=X_WIDTH + 1
-        )
-        m.submodules.forward = forward = self.primitives.multiplier(
-            a_width=plan.layer.wb, b_width=X_WIDTH + 1
+        m.submodules.multiplier = multiplier = self.primitives.multiplier(
+            a_width=max(plan.update_width, plan.layer.wb), b_width=X_WIDTH + 1
         )
 
         g_next = Signal(signed(plan.update_width))
@@ -153,25 +150,20 @@ class Lane(wiring.Component):
         g = Signal.like(g_next)
         with m.If(control.accept):
             m.d.sync += g.eq(g_next)
-
-        w = self._updated(m, update.p)
+        product = Signal.like(multiplier.p)
         m.d.comb += [
-            bank.read_addr.eq(control.read_addr),
-            self.weight.eq(bank.read_data),
-            update.a.eq(g),
-            update.b.eq(control.x_old),
-            bank.write_addr.eq(control.write_addr),
-            bank.write_data.eq(Mux(control.load, control.word, w)),
-            bank.write_enable.eq(self.write),
-            forward.a.eq(w),
-            forward.b.eq(control.x_new),
+            multiplier.a.eq(Mux(control.forward, self.weight, g)),
+            multiplier.b.eq(control.x),
         ]
+        m.d.sync += product.eq(multiplier.p)
 
+        # To clear z in a clock of its own takes no logic; to choose between 0 and z at the adder
+        # would take as much as the adder.
         z = Signal(signed(plan.z_width))
-        product = Signal.like(forward.p)
-        m.d.sync += product.eq(forward.p)
-        with m.If(control.accumulate):
-            m.d.sync += z.eq(Mux(control.restart, 0, z) + product)
+        with m.If(control.clear):
+            m.d.sync += z.eq(0)
+        with m.Elif(control.accumulate):
+            m.d.sync += z.eq(z + product)
         shifted = z >> plan.z_shift
         with m.If(control.capture):
             with m.If(z[-1]):
@@ -180,25 +172,25 @@ class Lane(wiring.Component):
                 m.d.sync += self.y.eq(2**X_WIDTH - 1)
             with m.Else():
                 m.d.sync += self.y.eq(shifted)
+        self._update(m, product)
         return m
 
-    def _updated(self, m: Module, v: Value) -> Signal:
+    def _update(self, m: Module, v: Value):
         """Compute clip(weight - rs(v, update_shift)) from the product v."""
         wb, shift = self.plan.layer.wb, self.plan.update_shift
         # W - rs(v, k) = ((W << k) + (1 << k - 1) - 1 - v) >> k: the rounding half and the borrow
         # of floor(-v) are constants below the weight, so that one subtraction does it all.
         half = Const((1 << (shift - 1)) - 1, shift)
-        change = Signal.like(v, name="change")
-        m.d.sync += change.eq(v)
         scaled = Cat(half, self.weight).as_signed()
-        width = max(wb + shift, len(change)) + 1
+        width = max(wb + shift, len(v)) + 1
         difference = Signal(signed(width - shift))
-        m.d.sync += difference.eq((scaled - change)[shift:width])
-
-        w = Signal(signed(wb))
-        overflow = Signal()
-        m.d.comb += overflow.eq(difference[wb - 1 :].any() & ~difference[wb - 1 :].all())
-        sign = difference[-1]
-        limit = Cat((~sign).replicate(wb - 1), sign)
-        m.d.sync += w.eq(Mux(overflow, limit, difference[:wb]))
-        return w
+        # A word that is loaded takes the place of the limit of a positive overflow: that costs
+        # nothing but a reset.
+        loaded = Signal()
+        m.d.sync += [difference.eq((scaled - v)[shift:width]), loaded.eq(self.load)]
+        with m.If(self.load):
+            m.d.sync += difference.eq(0)
+        beyond, overflow = difference[wb - 1 :], Signal()
+        m.d.comb += overflow.eq(loaded | (beyond.any() & ~beyond.all()))
+        limit = self.control.limit ^ difference[-1].replicate(wb)
+        m.d.sync += self.updated.eq(Mux(overflow, limit, difference[:wb]))

@@ -3,7 +3,7 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,27 +12,33 @@ from ..plan import LayerPlan
 from ..ports import Valid, ValidInterface, gradient_beat, y_beat
 from ..primitives import Primitives
 from .cluster import Cluster
-from .lane import Stage, schedule
-from .operands import operands
+from .events import event
+from .lane import Schedule, control
 
-__all__ = ["MacArray"]
+__all__ = ["MacArray", "accept_delay", "latency"]
 
 
 def latency(primitives: Primitives) -> int:
     """Count the clocks through the first cluster: its registers, a lane, and the way out."""
-    return 1 + schedule(primitives)[Stage.RESULT] + 1
+    return 1 + Schedule(primitives).result + 1
+
+
+def accept_delay(primitives: Primitives) -> int:
+    """Clocks by which the last local errors of a group may come after its first U event."""
+    # The event passes a register on its way to the lanes, a local error two.
+    return 1 + Schedule(primitives).fields["accept"] - 2
 
 
 class MacArray(wiring.Component):
-    """Computes `lanes` neurons at once, and updates their weights on the way.
+    """Computes `lanes` neurons at once, and updates their weights, by one event a clock.
 
-    - `operands`: an input for all lanes, or a weight to be moved, in each clock. Groups may follow
-      each other with `plan.group_clocks` between their first inputs; a weight may be read
-      `write_to_read` clocks after it was written.
-    - `g`: local errors of the next group. They must all have come in the clock before the input
-      that is `first` in the group, and those of the group after it not before `accepted`.
-    - `accepted`: high for a clock when the first lanes have accepted the local errors of a group.
-    - `y`: activations of a group after its last input, `plan.beats` beats of
+    - `event`: for all lanes. The last F events of two groups are at least `plan.drain_span`
+      apart, and `clear` comes between them. An F event comes at least `lane.write_to_read` clocks
+      after any U event and any move, a load or a read of an address at least `lane.reload` after
+      a U event or a load of it.
+    - `g`: local errors of the next group; the last may come `accept_delay` clocks after the event
+      that accepts them, the first of the group after it only later than that.
+    - `y`: activations of a group after its last F event, `plan.beats` beats of
       `plan.drain_width` neurons.
     - `weight`: weights that were read, in order.
 
@@ -44,26 +50,24 @@ class MacArray(wiring.Component):
         Where memories and multipliers come from.
     """
 
-    operands: data.View
+    event: data.View
     g: ValidInterface
-    accepted: Signal
     y: ValidInterface
     weight: ValidInterface
 
     def __init__(self, *, plan: LayerPlan, primitives: Primitives):
         self.plan = plan
         self.primitives = primitives
-        #: Clocks from the last input of a group to the first beat of its activations.
+        #: Clocks from the last F event of a group to the first beat of its activations.
         self.delay = latency(primitives)
-        #: Clocks from the write of a weight until it may be read.
-        self.write_to_read = schedule(primitives)[Stage.WRITE] + 1
-        super().__init__({
-            "operands": In(operands(plan)),
-            "g": In(Valid(gradient_beat(plan))),
-            "accepted": Out(1),
-            "y": Out(Valid(y_beat(plan))),
-            "weight": Out(Valid(signed(plan.layer.wb))),
-        })
+        super().__init__(
+            {
+                "event": In(event(plan)),
+                "g": In(Valid(gradient_beat(plan))),
+                "y": Out(Valid(y_beat(plan))),
+                "weight": Out(Valid(signed(plan.layer.wb))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -74,15 +78,44 @@ class MacArray(wiring.Component):
         for index, cluster in enumerate(clusters):
             m.submodules[f"cluster{index}"] = cluster
         for before, behind in pairwise(clusters):
-            m.d.comb += behind.operands_i.eq(before.operands_o)
+            m.d.comb += behind.control_i.eq(before.control_o)
             wiring.connect(m, before.g_o, behind.g_i)
             wiring.connect(m, before.weight_o, behind.weight_i)
             wiring.connect(m, behind.y_o, before.y_i)
 
-        first, last, do = clusters[0], clusters[-1], self.operands.do
-        m.d.comb += first.operands_i.eq(self.operands)
+        first, last = clusters[0], clusters[-1]
+        m.d.comb += first.control_i.eq(self._control(m))
         wiring.connect(m, wiring.flipped(self.g), first.g_i)
         wiring.connect(m, first.y_o, wiring.flipped(self.y))
         wiring.connect(m, last.weight_o, wiring.flipped(self.weight))
-        m.d.comb += self.accepted.eq(delayed(m, do.issue & do.first, 2))
         return m
+
+    def _control(self, m: Module) -> data.View:
+        """Hold each part of an event back until it is due."""
+        schedule, do = Schedule(self.primitives), self.event
+        late = ~do.forward
+        largest = Const((1 << self.plan.layer.wb - 1) - 1, self.plan.layer.wb)
+        # F events come long enough after all others that none is read late in their clock.
+        addr = delayed(m, Mux(late, do.addr, 0), schedule.late_read)
+        causes = {
+            "read_addr": Mux(do.forward, do.addr, addr),
+            "accept": do.accept,
+            "forward": do.forward,
+            "x": do.x,
+            "lane": do.lane,
+            "load": do.load,
+            "clear": do.clear,
+            "accumulate": do.forward,
+            "limit": Mux(do.load, do.word, largest),
+            "capture": do.forward & do.last,
+            "read": do.read,
+            "write": do.update | do.load,
+        }
+        controls = Signal(control(self.plan))
+        m.d.comb += [
+            controls[name].eq(delayed(m, cause, schedule.fields[name]))
+            for name, cause in causes.items()
+        ]
+        rest = schedule.fields["write_addr"] - schedule.late_read
+        m.d.comb += controls.write_addr.eq(delayed(m, addr, rest))
+        return controls

@@ -10,8 +10,16 @@ from amaranth.lib.wiring import In, Out
 
 from ..parts.credit_fifo import CreditFIFO
 from ..plan import LayerPlan
-from ..ports import Credit, Valid, ValidInterface, activation_beat, packets, samples, y_beat
-from .activation_buffer import is_sample
+from ..ports import (
+    Credit,
+    Valid,
+    ValidInterface,
+    activation_beat,
+    is_sample,
+    outputs,
+    packets,
+    y_beat,
+)
 
 __all__ = ["OutputStage"]
 
@@ -22,7 +30,7 @@ GROUPS = 2
 class OutputStage(wiring.Component):
     """Hands packets on, in order: samples with the activations of the lanes, others as they are.
 
-    - `packet`: what is passed on next; the one before has left.
+    - `packet`: what is passed on next.
     - `i`: activations from the MAC array, those of `packet`. `room`: for those of a group.
     - `o`: packets for the next layer, without the beats that hold missing neurons only.
     - `activations`: all beats of each sample, a clock after `o`; missing neurons are 0.
@@ -45,15 +53,17 @@ class OutputStage(wiring.Component):
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        super().__init__({
-            "packet": In(packets(plan)),
-            "i": In(Valid(y_beat(plan))),
-            "room": Out(Credit()),
-            "o": Out(samples(plan, plan.drain_width)),
-            "activations": Out(Valid(activation_beat(plan))),
-            "score_room": In(Credit()),
-            "blocked": Out(1),
-        })
+        super().__init__(
+            {
+                "packet": In(packets(plan)),
+                "i": In(Valid(y_beat(plan))),
+                "room": Out(Credit()),
+                "o": Out(outputs(plan)),
+                "activations": Out(Valid(activation_beat(plan))),
+                "score_room": In(Credit()),
+                "blocked": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -64,9 +74,8 @@ class OutputStage(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), words.i)
         wiring.connect(m, wiring.flipped(self.room), words.room)
         header, occupied, sample = Signal.like(self.packet.p), Signal(), Signal()
-        transferred, last, present = Signal(), Signal(), Signal()
-        y = Signal(y_beat(plan))
-        self._places(m, words.o.p, transferred=transferred, last=last, present=present, y=y)
+        transferred, y = Signal(), Signal(y_beat(plan))
+        first, last, present, final = self._places(m, words.o.p, transferred=transferred, y=y)
 
         # What `activations` shows is registered: it must not wait for the next layer's `ready` to
         # come through.
@@ -75,11 +84,13 @@ class OutputStage(wiring.Component):
             self.packet.ready.eq(~occupied),
             sample.eq(is_sample(header.command)),
             held.eq(last & ~self.score_room.space),
-            words.o.ready.eq(~held & (~present | self.o.ready)),
+            words.o.ready.eq(occupied & ~held & (~present | self.o.ready)),
             transferred.eq(words.o.valid & words.o.ready),
             self.score_room.reserve.eq(transferred & last),
-            self.blocked.eq(words.o.valid & ~words.o.ready),
+            self.blocked.eq(occupied & words.o.valid & ~words.o.ready),
             self.o.p.x.eq(y),
+            self.o.p.gap.eq(Mux(first, 0, plan.drain_width)),
+            self.o.p.last.eq(~sample | final),
             self.o.p.header.eq(header),
             self.o.valid.eq(occupied & (~sample | (words.o.valid & present & ~held))),
             self.activations.p.header.eq(header),
@@ -96,24 +107,29 @@ class OutputStage(wiring.Component):
         return m
 
     def _places(
-        self, m: Module, word: Any, *, transferred: Signal, last: Signal, present: Signal, y: Any
-    ):
-        """Count beats: which is the `last` of a sample, which has neurons `present`, with what."""
+        self, m: Module, word: Any, *, transferred: Signal, y: Any
+    ) -> tuple[Signal, Signal, Signal, Signal]:
+        """Count beats: is it the first of a sample, the last, has it neurons, the last that has?"""
         plan = self.plan
         index, group = Signal(range(plan.beats)), Signal(range(plan.groups))
+        first, last, present, final = Signal(), Signal(), Signal(), Signal()
         last_index, last_group = Signal(), Signal()
         # Only the last group has lanes without a neuron.
-        rest = plan.layer.neurons - (plan.groups - 1) * plan.layer.lanes
+        rest = plan.layer.neurons - (plan.groups - 1) * plan.lanes
+        beats = ceil(rest / plan.drain_width)
         m.d.comb += [
             last_index.eq(index == plan.beats - 1),
             last_group.eq(group == plan.groups - 1),
-            present.eq(~last_group | (index < ceil(rest / plan.drain_width))),
+            first.eq((index == 0) & (group == 0)),
+            present.eq(~last_group | (index < beats)),
+            final.eq(last_group & (index == beats - 1)),
             last.eq(last_index & last_group),
         ]
         for place in range(plan.drain_width):
-            missing = last_group & (index * plan.drain_width + place >= rest)
+            missing = last_group & (index >= max(ceil((rest - place) / plan.drain_width), 0))
             m.d.comb += y[place].eq(Mux(missing, 0, word[place]))
         with m.If(transferred):
             m.d.sync += index.eq(Mux(last_index, 0, index + 1))
             with m.If(last_index):
                 m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+        return first, last, present, final

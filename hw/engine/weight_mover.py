@@ -3,14 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..parts.lfsr import LFSR, odd
 from ..plan import LayerPlan
 from ..ports import Credit
-from .operands import move
+from .events import move
 
 __all__ = ["WeightMover"]
 
@@ -30,13 +30,15 @@ class WeightScan(wiring.Component):
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
-        super().__init__({
-            "step": In(1),
-            "lane": Out(range(plan.layer.lanes)),
-            "addr": Out(range(plan.depth)),
-            "bias": Out(1),
-            "last": Out(1),
-        })
+        super().__init__(
+            {
+                "step": In(1),
+                "lane": Out(range(plan.lanes)),
+                "addr": Out(range(plan.depth)),
+                "bias": Out(1),
+                "last": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -47,7 +49,7 @@ class WeightScan(wiring.Component):
         last_neuron, last_lane = Signal(), Signal()
         m.d.comb += [
             last_neuron.eq(n == layer.neurons - 1),
-            last_lane.eq(self.lane == layer.lanes - 1),
+            last_lane.eq(self.lane == self.plan.lanes - 1),
             self.last.eq(self.bias & last_neuron),
         ]
         with m.If(self.step):
@@ -86,6 +88,8 @@ class WeightMover(wiring.Component):
     ----------
     plan
         Dimensions of the layer.
+    reload
+        Clocks between loads of the same address, which is that of other lanes.
     """
 
     load: Signal
@@ -96,17 +100,20 @@ class WeightMover(wiring.Component):
     delivered: Signal
     move: data.View
 
-    def __init__(self, *, plan: LayerPlan):
+    def __init__(self, *, plan: LayerPlan, reload: int):
         self.plan = plan
-        super().__init__({
-            "load": In(1),
-            "read": In(1),
-            "done": Out(1),
-            "weights": In(stream.Signature(signed(plan.layer.wb))),
-            "room": In(Credit()),
-            "delivered": In(1),
-            "move": Out(move(plan)),
-        })
+        self.reload = reload
+        super().__init__(
+            {
+                "load": In(1),
+                "read": In(1),
+                "done": Out(1),
+                "weights": In(stream.Signature(signed(plan.layer.wb))),
+                "room": In(Credit()),
+                "delivered": In(1),
+                "move": Out(move(plan)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -114,7 +121,7 @@ class WeightMover(wiring.Component):
         m.submodules.initial = initial = LFSR(
             seed=self.plan.layer.seeds[0], width=self.plan.layer.init_bits
         )
-        move = self.move
+        move, clear = self.move, self._clear(m, scan)
         ended = Signal()
         m.d.comb += [
             move.lane.eq(scan.lane),
@@ -126,9 +133,9 @@ class WeightMover(wiring.Component):
         with m.FSM():
             with m.State("INITIALISE"):
                 m.d.comb += [
-                    move.load.eq(1),
+                    move.load.eq(clear),
                     move.word.eq(Mux(scan.bias, 0, odd(initial.o))),
-                    initial.step.eq(~scan.bias),
+                    initial.step.eq(clear & ~scan.bias),
                     self.done.eq(ended),
                 ]
                 with m.If(ended):
@@ -142,8 +149,8 @@ class WeightMover(wiring.Component):
 
             with m.State("LOAD"):
                 m.d.comb += [
-                    self.weights.ready.eq(1),
-                    move.load.eq(self.weights.valid),
+                    self.weights.ready.eq(clear),
+                    move.load.eq(clear & self.weights.valid),
                     self.done.eq(ended),
                 ]
                 with m.If(ended):
@@ -159,3 +166,13 @@ class WeightMover(wiring.Component):
                 with m.If(self.delivered):
                     m.next = "IDLE"
         return m
+
+    def _clear(self, m: Module, scan: WeightScan) -> Value:
+        """Tell whether the present address has not been loaded for another lane just now."""
+        pause = max(self.reload - self.plan.layer.columns, 0)
+        wait = Signal(range(pause + 1))
+        with m.If(self.move.load & scan.bias):
+            m.d.sync += wait.eq(pause)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        return wait == 0

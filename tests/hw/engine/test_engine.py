@@ -1,151 +1,271 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The engine alone: samples, weights and any gradients in, activations and weights out."""
+"""The engine alone: packets, weights and any local errors in; activations and weights out."""
 
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hw.engine.engine import Engine
-from hw.ports import Command
+from hw.engine.engine import Engine, lead
+from hw.ports import CLOCK_COUNTERS, Command
 from hw.primitives import PORTABLE
-from tests.hw.bench import Twin, plan, simulate
+from tests.hw.bench import Extremes, Twin, entries, plan, plans, simulate
+from tests.hw.engine.test_list_builder import dense, listed, padded, scattered
+from tests.hw.engine.test_weight_mover import initial, places
 
-SIZES = [
-    {"inputs": 3, "neurons": 5, "lanes": 2},
-    {"inputs": 1, "neurons": 9, "lanes": 9},
-    {"inputs": 4, "neurons": 40, "lanes": 20},
-]
+LEAD = lead(PORTABLE)
 
 
 class World:
-    """All that surrounds an engine: layer below, reader of weights, and a local error."""
+    """All that surrounds an engine: the layers below and above, weights, and a local error.
 
-    def __init__(self, plan, seed):
-        self.plan, self.rng = plan, random.Random(seed)
-        self.dut = Engine(plan=plan, width=1, primitives=PORTABLE)
-        self.seen, self.read, self.done = [], [], 0
-        self.pending = []  # groups of local errors that are to be sent
+    Parameters
+    ----------
+    pace
+        How often whatever may come or may be ready is so.
+    """
 
-    def weights(self):
-        limit = 1 << self.plan.layer.wb - 1
-        return [self.rng.randrange(-limit, limit) for _ in range(self.plan.layer.weights)]
+    def __init__(self, p, width, rng, *, pace):
+        self.plan, self.width, self.rng, self.pace = p, width, rng, pace
+        self.dut = Engine(plan=p, width=width, primitives=PORTABLE)
+        self.draw = Extremes(p, rng)
+        # What is still to be sent: beats, weights, the updates of samples.
+        self.beats, self.loads, self.updates = [], [], []
+        self.expected = {"activations": [], "o": [], "records": [], "weights": []}
+        self.seen = {name: [] for name in self.expected}
+        self.counts = dict.fromkeys(
+            (
+                *("forward", "update", "columns_skipped", "updates_skipped", "groups_skipped"),
+                *("weight_reads", "weight_writes"),
+            ),
+            0,
+        )
+        self.twin = Twin(p, self.banks(initial(p.layer)))
+        self.clock, self.errors_at = 0, []  # clocks in which errors are made
+        self.group = None  # local errors that come: clocks of some, ready and complete
+        self.groups, self.g = [], {}
 
     def banks(self, weights):
         """Lay out weights, n-major, as the lanes hold them."""
-        layer = self.plan.layer
-        banks = [[0] * self.plan.depth for _ in range(layer.lanes)]
-        for place, weight in enumerate(weights):
-            n, j = divmod(place, layer.columns)
-            banks[n % layer.lanes][n // layer.lanes * layer.columns + j] = weight
+        banks = [[0] * self.plan.depth for _ in range(self.plan.layer.lanes)]
+        for (lane, addr, _), weight in zip(places(self.plan.layer), weights, strict=True):
+            banks[lane][addr] = weight
         return banks
 
-    async def packet(self, ctx, command, x=(0,), weights=()):
-        """Send a packet, and wait until all that follows from it has come."""
-        i, source = self.dut.i, self.dut.weights_in
-        sample = command in (Command.TRAIN, Command.INFER)
-        beats = len(self.seen) + self.plan.sample_beats * sample
-        done = self.done + (not sample)
-        for value in x:
-            ctx.set(i.payload, {"header": {"command": command, "label": 1}, "x": [value]})
-            ctx.set(i.valid, 1)
-            await ctx.tick().until(i.ready)
-            ctx.set(i.valid, 0)
-        for weight in weights:
-            ctx.set(source.payload, weight)
-            ctx.set(source.valid, 1)
-            await ctx.tick().until(source.ready)
-            ctx.set(source.valid, 0)
-        while len(self.seen) < beats or self.done < done:
-            await ctx.tick()
+    def packet(self, command, density=0.5, g=None):
+        """Send a packet: note what follows from it."""
+        layer, label = self.plan.layer, self.rng.randrange(3)
+        header = command, label
+        if command in (Command.TRAIN, Command.INFER):
+            self.sample(header, self.draw.inputs(density), g)
+            return
+        beat = 0, [self.rng.randrange(256) for _ in range(self.width)]
+        self.beats.append((*header, 1, *beat))
+        self.expected["o"].append((*header, 1, None))
+        self.expected["records"].append(header)
+        if command == Command.LOAD:
+            weights = [self.draw.weight() for _ in range(layer.weights)]
+            self.loads += weights
+            self.twin.weights = self.banks(weights)
+        else:
+            self.expected["weights"] += [self.twin.weights[n][a] for n, a, _ in places(layer)]
 
-    async def judge(self, ctx, g):
-        """Say whether the sample's update is due, and send its local errors, if any."""
-        port = self.dut.gradients
-        ctx.set(port.update.payload, g is not None)
-        ctx.set(port.update.valid, 1)
-        await ctx.tick()
-        ctx.set(port.update.valid, 0)
-        self.pending = [] if g is None else [
-            g[first : first + self.plan.layer.lanes]
-            for first in range(0, len(g), self.plan.layer.lanes)
-        ]  # fmt: skip
-
-    async def send(self, ctx):
-        """Send the local errors of a group, then those of the next when they are accepted."""
-        port, width = self.dut.gradients, self.plan.drain_width
-        while True:
-            if not self.pending:
-                await ctx.tick()
+    def sample(self, header, x, g):
+        p, layer, counts = self.plan, self.plan.layer, self.counts
+        raw = [value & 255 for value in x]
+        beats = self.rng.choice(
+            [dense(raw, self.width), listed(raw), scattered(raw, self.width, self.rng)]
+        )
+        for k, beat in enumerate(beats):
+            self.beats.append((*header, k == len(beats) - 1, *padded(beat, self.width)))
+        events, ys = entries(p, x), []
+        for group in range(p.groups):
+            self.twin.clear()
+            for column, value in events:
+                self.twin.forward(group * layer.columns + column, value)
+            ys += self.twin.activations()
+        ys = [y if n < layer.neurons else 0 for n, y in enumerate(ys)]
+        width = p.drain_width
+        split_y = [ys[k : k + width] for k in range(0, len(ys), width)]
+        self.expected["activations"] += [
+            (*header, k == len(split_y) - 1, y) for k, y in enumerate(split_y)
+        ]
+        self.expected["o"] += [
+            (*header, k == p.output_beats - 1, (width * (k > 0), y))
+            for k, y in enumerate(split_y[: p.output_beats])
+        ]
+        counts["columns_skipped"] += layer.columns - len(events)
+        counts["forward"] += p.groups * len(events)
+        counts["weight_reads"] += layer.neurons * len(events)
+        self.updates.append(g)
+        if header[0] == Command.TRAIN and g is None:
+            counts["updates_skipped"] += 1
+        for group in range(p.groups if g else 0):
+            lanes = g[group * layer.lanes :][: layer.lanes]
+            if not any(lanes):
+                counts["groups_skipped"] += 1
                 continue
-            lanes = self.pending.pop(0)
-            ctx.set(port.ready, 0)
-            for index in range(self.plan.beats):
-                beat = {"index": index, "g": lanes[index * width : (index + 1) * width]}
-                ctx.set(port.beats.payload, beat)
-                ctx.set(port.beats.valid, 1)
-                await ctx.tick()
-            ctx.set(port.beats.valid, 0)
-            ctx.set(port.ready, 1)
-            await ctx.tick().until(port.advance)
+            for column, value in events:
+                self.twin.update(group * layer.columns + column, value, lanes)
+            exist = min(layer.neurons - group * layer.lanes, layer.lanes) * len(events)
+            counts["update"] += len(events)
+            counts["weight_reads"] += exist
+            counts["weight_writes"] += exist
 
-    async def watch(self, ctx):
-        dut = self.dut
-        ctx.set(dut.gradients.ready, 1)
-        ctx.set(dut.score_room.space, 1)
+    def local_errors(self):
+        """Draw local errors; in some groups all are 0, in others few or one in the last beat."""
+        layer, g = self.plan.layer, []
+        for group in range(self.plan.groups):
+            exist = min(layer.neurons - group * layer.lanes, layer.lanes)
+            lanes = [self.draw.g() for _ in range(exist)]
+            if self.rng.random() < 0.5:
+                lanes = [0] * (exist - 1) + [self.rng.choice([0, 1])]
+            g += [*lanes, *[0] * (layer.lanes - exist)]
+        return g
+
+    def next_group(self):
+        """Let the local errors of the next group come, at the earliest as soon as they may."""
+        self.group = None
+        if not self.groups:
+            return
+        lanes, width = self.groups.pop(0), self.plan.drain_width
+        clock = self.clock + LEAD + 1 + (0 if self.rng.random() < 0.7 else self.rng.randrange(9))
+        some = None
+        for index in range(self.plan.beats):
+            beat = lanes[index * width :][:width]
+            self.g[clock + index] = {"index": index, "g": beat}
+            if any(beat) and some is None:
+                some = clock + index + 1
+        last = clock + self.plan.beats - 1
+        self.group = some, max(last - LEAD, self.clock + 1), last + 1
+
+    def inputs(self, ctx):
+        dut, rng = self.dut, self.rng
+
+        def chance():
+            return rng.random() < self.pace
+
+        if self.beats and not ctx.get(dut.i.valid) and chance():
+            command, label, last, gap, x = self.beats.pop(0)
+            header = {"command": command, "label": label}
+            ctx.set(dut.i.p, {"header": header, "last": last, "gap": gap, "x": x})
+            ctx.set(dut.i.valid, 1)
+        if self.loads and not ctx.get(dut.weights_in.valid) and chance():
+            ctx.set(dut.weights_in.p, self.loads.pop(0))
+            ctx.set(dut.weights_in.valid, 1)
         for port in dut.o, dut.records, dut.weights_out:
-            ctx.set(port.ready, 1)
-        async for *_, valid, beat, record, read, word in ctx.tick().sample(
-            dut.activations.valid,
-            dut.activations.payload,
-            dut.records.valid,
-            dut.weights_out.valid,
-            dut.weights_out.payload,
+            ctx.set(port.ready, chance())
+        if not ctx.get(dut.score_room.space):
+            ctx.set(dut.score_room.space, chance())
+        port = dut.gradients
+        ctx.set(port.update.valid, self.clock in self.errors_at)
+        if self.clock in self.errors_at:
+            ctx.set(port.update.p, self.updates[0] is not None)
+        ctx.set(port.beats.valid, self.clock in self.g)
+        ctx.set(port.beats.p, self.g.pop(self.clock, {"g": [1] * self.plan.drain_width}))
+        some, ready, complete = self.group or (None, 0, 0)
+        ctx.set(port.some, some is not None and self.clock >= some)
+        ctx.set(port.ready, self.clock >= ready)
+        ctx.set(port.complete, self.clock >= complete)
+
+    def outputs(self, ctx):
+        dut, seen = self.dut, self.seen
+        reserved = ctx.get(dut.score_room.reserve)
+        if ctx.get(dut.activations.valid):
+            beat = ctx.get(dut.activations.p)
+            header = beat.header.command, beat.header.label
+            seen["activations"].append((*header, beat.last, list(beat.y)))
+            if beat.last:
+                slow = 0 if self.rng.random() < 0.7 else self.rng.randrange(20)
+                self.errors_at.append(max([self.clock + slow, *self.errors_at]) + 1)
+        if taken(ctx, dut.o):
+            beat = ctx.get(dut.o.p)
+            values = beat.gap, list(beat.x)
+            seen["o"].append((beat.header.command, beat.header.label, beat.last, values))
+        if taken(ctx, dut.records):
+            assert not self.errors_at
+            header = ctx.get(dut.records.p)
+            seen["records"].append((header.command, header.label))
+        if taken(ctx, dut.weights_out):
+            seen["weights"].append(ctx.get(dut.weights_out.p))
+        if ctx.get(dut.gradients.advance):
+            assert self.group
+            self.next_group()
+        if self.clock in self.errors_at:
+            g, lanes = self.updates.pop(0), self.plan.layer.lanes
+            self.errors_at.pop(0)
+            if g is not None:
+                assert not self.group
+                self.groups = [g[k : k + lanes] for k in range(0, len(g), lanes)]
+                self.next_group()
+        return [port for port in (dut.i, dut.weights_in) if taken(ctx, port)], reserved
+
+    async def bench(self, ctx):
+        dut = self.dut
+        while (
+            self.updates
+            or self.group
+            or any(len(self.seen[name]) < len(due) for name, due in self.expected.items())
         ):
-            if valid:
-                self.seen.append(list(beat.y))
-            if read:
-                self.read.append(word)
-            self.done += record
+            self.inputs(ctx)
+            done, reserved = self.outputs(ctx)
+            await ctx.tick()
+            self.clock += 1
+            for port in done:
+                ctx.set(port.valid, 0)
+            if reserved:
+                ctx.set(dut.score_room.space, 0)
+        ctx.set(dut.gradients.update.valid, 0)
+        await ctx.tick().repeat(4 * self.plan.layer.columns)
+        values = ctx.get(dut.counters)
+        assert {name: values[name] for name in self.counts} == self.counts
+        assert values["cycles"] == sum(values[name] for name in CLOCK_COUNTERS)
+
+    def run(self):
+        simulate(self.dut, self.bench)
+        for name in "activations", "records", "weights":
+            assert self.seen[name] == self.expected[name], name
+        for seen, due in zip(self.seen["o"], self.expected["o"], strict=True):
+            # What a command shows besides its header is of no matter.
+            assert seen[: 3 + (due[3] is not None)] == due[: 3 + (due[3] is not None)]
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_load_drops_what_is_due(size):
-    """An update is applied by the next sample; after a LOAD the weights are what was loaded."""
-    p = plan(**size)
-    layer, world = p.layer, World(p, 1)
-    rng, top = world.rng, 1 << p.update_width - 1
+def taken(ctx, port):
+    return ctx.get(port.valid) and ctx.get(port.ready)
 
-    async def bench(ctx):
-        old = [0] * layer.columns
-        for _round in range(3):
-            twin, due = Twin(p, world.banks(weights := world.weights())), None
-            await world.packet(ctx, Command.LOAD, weights=weights)
-            for updates in True, False, True:
-                new = [rng.randrange(256) for _ in range(layer.inputs)]
-                world.seen.clear()
-                await world.packet(ctx, Command.TRAIN, new)
-                expected = []
-                for group in range(p.groups):
-                    g = (due or [0] * 9999)[group * layer.lanes : (group + 1) * layer.lanes]
-                    base = group * layer.columns
-                    ys = twin.group(base, old, [*new, layer.one], g, due is not None)
-                    expected += ys
-                # Lanes without a neuron show nothing.
-                shown = [y for beat in world.seen for y in beat]
-                assert shown[: layer.neurons] == expected[: layer.neurons]
-                assert not any(shown[layer.neurons :])
-                old = [*new, layer.one]
-                lanes = p.groups * layer.lanes
-                due = [rng.randrange(-top, top) for _ in range(lanes)] if updates else None
-                await world.judge(ctx, due)
-            weights = world.weights()
-            await world.packet(ctx, Command.LOAD, weights=weights)
-            for commands in [Command.READ], [Command.FLUSH, Command.READ]:
-                world.read.clear()
-                for command in commands:
-                    await world.packet(ctx, command)
-                while len(world.read) < layer.weights:
-                    await ctx.tick()
-                assert world.read == weights
 
-    simulate(world.dut, bench, background=[world.watch, world.send])
+def fill(world, packets):
+    """Send some packets of every kind in any order, and read the weights in the end."""
+    rng = world.rng
+    world.packet(Command.READ)
+    world.packet(Command.LOAD)
+    for _ in range(packets):
+        command = rng.choice([Command.TRAIN] * 6 + [Command.INFER] * 2 + list(Command))
+        updates = command == Command.TRAIN and rng.random() < 0.8
+        world.packet(
+            command, rng.choice([0, 0.2, 0.6, 1]), world.local_errors() if updates else None
+        )
+    world.packet(Command.READ)
+
+
+@given(
+    plan=plans(lanes=st.integers(1, 12), most=20),
+    width=st.integers(1, 4),
+    pace=st.sampled_from([0.5, 0.95, 1]),
+    seed=st.integers(0, 2**32),
+)
+@settings(deadline=None, max_examples=8)
+def test_packets(plan, width, pace, seed):
+    world = World(plan, width, random.Random(seed), pace=pace)
+    fill(world, 9)
+    world.run()
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_hazards(lanes):
+    """One group, one column or two: the weight of an F event is the one that was written last."""
+    p = plan(inputs=1, neurons=lanes, lanes=lanes, fw=6, lr=0)
+    world = World(p, 1, random.Random(lanes), pace=1)
+    fill(world, 40)
+    world.run()

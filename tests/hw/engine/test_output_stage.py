@@ -19,11 +19,11 @@ def test_samples_and_commands(neurons, lanes, seed):
     dut = OutputStage(plan=layer)
     drain, total = layer.drain_width, layer.sample_beats * layer.drain_width
     packets = [
-        (rng.choice([Command.TRAIN, Command.INFER, Command.FLUSH]), rng.randrange(3))
+        (rng.choice([Command.TRAIN, Command.INFER, Command.READ]), rng.randrange(3))
         for _ in range(8)
     ]
     samples = [
-        (p, [rng.randrange(256) for _ in range(total)]) for p in packets if p[0] != Command.FLUSH
+        (p, [rng.randrange(256) for _ in range(total)]) for p in packets if p[0] != Command.READ
     ]
     seen, passed, pace = [], [], rng.choice([0.2, 0.9])
     ended, reserved = [], []
@@ -36,8 +36,8 @@ def test_samples_and_commands(neurons, lanes, seed):
             await ctx.tick().until(dut.packet.ready)
             ctx.set(dut.packet.valid, 0)
             # What stands here now is of no matter.
-            ctx.set(dut.packet.payload, {"command": Command.READ, "label": 2 - label})
-            if command == Command.FLUSH:
+            ctx.set(dut.packet.payload, {"command": rng.choice(list(Command)), "label": 2 - label})
+            if command == Command.READ:
                 continue
             done = len(seen) + layer.sample_beats
             y = next(remaining)[1]
@@ -55,8 +55,8 @@ def test_samples_and_commands(neurons, lanes, seed):
                     ctx.set(dut.i.valid, 0)
             while len(seen) < done:
                 await ctx.tick()
-        flushes = len(packets) - len(samples)
-        while len(passed) < flushes + len(samples) * layer.output_beats:
+        commands = len(packets) - len(samples)
+        while len(passed) < commands + len(samples) * layer.output_beats:
             await ctx.tick()
         await ctx.tick().repeat(5)
         ended.append(True)
@@ -69,22 +69,31 @@ def test_samples_and_commands(neurons, lanes, seed):
             # It stays until the sample's last beat reserves it.
             if not ctx.get(dut.score_room.space):
                 ctx.set(dut.score_room.space, ready)
-            _clock, _reset, o, o_ready, beat, valid, activation, reserve, stalled = (
-                await ctx.tick().sample(
-                    dut.o.valid,
-                    dut.o.ready,
-                    dut.o.payload,
-                    dut.activations.valid,
-                    dut.activations.payload,
-                    dut.score_room.reserve,
-                    dut.blocked,
-                )
+            (
+                _clock,
+                _reset,
+                o,
+                o_ready,
+                beat,
+                valid,
+                activation,
+                reserve,
+                stalled,
+            ) = await ctx.tick().sample(
+                dut.o.valid,
+                dut.o.ready,
+                dut.o.payload,
+                dut.activations.valid,
+                dut.activations.payload,
+                dut.score_room.reserve,
+                dut.blocked,
             )
             if reserve:
                 reserved.append(len(seen) + valid)
                 ctx.set(dut.score_room.space, 0)
             if o and o_ready:
-                passed.append((beat.header.command, beat.header.label, list(beat.x)))
+                header = beat.header.command, beat.header.label
+                passed.append((*header, beat.last, (beat.gap, list(beat.x))))
             if valid:
                 header = activation.header
                 seen.append((list(activation.y), activation.last, header.command, header.label))
@@ -95,19 +104,23 @@ def test_samples_and_commands(neurons, lanes, seed):
     expected_seen, expected_passed = [], []
     remaining = iter(samples)
     for command, label in packets:
-        if command == Command.FLUSH:
-            expected_passed.append((command, label, None))
+        if command == Command.READ:
+            expected_passed.append((command, label, 1, None))
             continue
         y = next(remaining)[1]
         y = [v if n < neurons else 0 for n, v in enumerate(y)]
         beats = [y[first : first + drain] for first in range(0, total, drain)]
         expected_seen += [(b, i == len(beats) - 1, command, label) for i, b in enumerate(beats)]
-        expected_passed += [(command, label, b) for b in beats[: layer.output_beats]]
+        expected_passed += [
+            (command, label, i == layer.output_beats - 1, (drain * (i > 0), b))
+            for i, b in enumerate(beats[: layer.output_beats])
+        ]
     assert seen == expected_seen
     # The last beat of each sample reserves room, a clock before it is seen.
     assert reserved == [i for i, (_, last, *_) in enumerate(seen) if last]
-    assert [p[:2] for p in passed] == [p[:2] for p in expected_passed]
-    assert all(e[2] in (None, p[2]) for p, e in zip(passed, expected_passed, strict=True))
+    assert [p[:3] for p in passed] == [p[:3] for p in expected_passed]
+    # The inputs of a command are of no matter.
+    assert all(e[3] in (None, p[3]) for p, e in zip(passed, expected_passed, strict=True))
 
 
 def test_blocked():
