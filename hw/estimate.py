@@ -1,78 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a network will take of a device and of time, before any synthesis.
+"""What a network will take of a device and of time, before any synthesis."""
 
-Clocks, multipliers and memory blocks follow from the plan. LUTs and flip-flops are counted from
-the widths of the registers and adders of each component, with factors and constants that were
-fitted to syntheses (`tests/boards/test_bitstream.py` says how far off they may be).
-"""
-
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from math import ceil
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from golden.spec import NetworkSpec
 
-from .engine import activation_buffer, mac_array
-from .link_limits import body_max, exceeded, ring_bytes
-from .local_error import classifier, feedback
-from .local_error.error_unit import ErrorUnit
+from .cells import layer_cells, link_cells, list_cells
+from .clocks import DENSE, Density, step_clocks, typical
+from .devices import BOARDS, Resources
+from .link_limits import exceeded
 from .network_plan import NetworkPlan
-from .plan import CLUSTER_LANES, LayerPlan
-from .ports import COUNTER_WIDTH, COUNTERS, X_WIDTH
-from .primitives import ECP5
-from .primitives.ecp5 import geometry
+from .plan import LayerPlan
 
 __all__ = ["BOARDS", "Estimate", "LayerEstimate", "Resources", "estimate"]
-
-
-#: Clocks from the first input of a group at the MAC array until the feedback knows of it.
-ACCEPTED = 3
-#: Clocks that an activation takes through the output stage.
-OUTPUT = 2
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Cells of a device: LUTs (carries included), flip-flops, multipliers, memory blocks."""
-
-    lut: int = 0
-    ff: int = 0
-    dsp: int = 0
-    ebr: int = 0
-
-    def __add__(self, other: Self) -> "Resources":
-        return Resources(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    @classmethod
-    def sum(cls, parts: Iterable["Resources"]) -> "Resources":
-        """Add any number of resources."""
-        total = cls()
-        for part in parts:
-            total += part
-        return total
-
-
-#: What the variants of each board have.
-BOARDS = {
-    "ulx3s": {
-        "12F": Resources(lut=24288, ff=24288, dsp=28, ebr=56),
-        "25F": Resources(lut=24288, ff=24288, dsp=28, ebr=56),
-        "45F": Resources(lut=43848, ff=43848, dsp=72, ebr=108),
-        "85F": Resources(lut=83640, ff=83640, dsp=156, ebr=208),
-    }
-}
-#: Serial line, link, clock and LEDs of a board, without the ring of received bytes.
-BOARD = Resources(lut=1700, ff=760)
-#: Bytes of a frame besides its body, which lie in the ring as well.
-FRAME = 8
-
-
-#: LUTs and flip-flops of a synthesised layer, for each bit that is counted here.
-LUT, FF = 1.48, 1.02
-#: What is the same in every layer: states, handshakes, FIFOs of a few words, and the choice of one
-#: of its counters, which the link reads.
-LAYER = Resources(lut=1050, ff=600)
 
 
 @dataclass(frozen=True)
@@ -82,14 +23,18 @@ class LayerEstimate:
     Parameters
     ----------
     clocks
-        Of a training step, from one sample to the next.
+        Of a training step in which nothing is 0, from one sample to the next.
+    typical
+        Of one at the estimate's density, on the average.
     utilisation
-        Products of weights that exist, over multipliers times clocks.
+        Products of weights that exist, zeros included, over multipliers times `typical` clocks.
+        It exceeds 1 where more zeros are left out than clocks are lost.
     resources
         Cells.
     """
 
     clocks: int
+    typical: int
     utilisation: float
     resources: Resources
 
@@ -100,9 +45,11 @@ class Estimate:
 
     Parameters
     ----------
+    density
+        What `typical` clocks are for.
     layers
         Each layer on its own.
-    clocks
+    clocks, typical
         Of a training step: those of the slowest layer, since all work at the same time.
     utilisation
         Of all multipliers.
@@ -112,8 +59,10 @@ class Estimate:
         What of the network the serial link of a board cannot carry; see `hw.link_limits`.
     """
 
+    density: Density
     layers: tuple[LayerEstimate, ...]
     clocks: int
+    typical: int
     utilisation: float
     board: Resources
     unlinked: tuple[str, ...]
@@ -125,91 +74,57 @@ class Estimate:
 
     def lacking(self, device: Resources) -> str:
         """Say what a board with this device has too little of; nothing if the network fits."""
-        total = self.total
         cells = ", ".join(
-            f"{getattr(total, f.name):,} {f.name.upper()} of {getattr(device, f.name):,}"
-            for f in fields(total)
-            if getattr(total, f.name) > getattr(device, f.name)
+            f"{used:,} {name} of {available:,}"
+            for name, (used, available) in self.total.over(device).items()
         )
         return "; ".join([*([cells] if cells else []), *self.unlinked])
 
 
-def estimate(spec: NetworkSpec) -> Estimate:
+def estimate(spec: NetworkSpec, density: Density | None = None) -> Estimate:
     """Estimate the network of a description on a board.
+
+    Parameters
+    ----------
+    spec
+        The description, its lanes all chosen.
+    density
+        What share of the work there is; by default what is typical of the data.
 
     Raises
     ------
     PlanError
         If there can be no hardware of it.
     """
+    density = density or typical(spec)
     network = NetworkPlan(spec)
-    layers = []
-    for plan, width in zip(network.layers, network.widths, strict=True):
-        clocks = step_clocks(plan, width)
-        resources = _resources(plan, width)
-        layer = plan.layer
-        layers.append(LayerEstimate(clocks, layer.weights / layer.lanes / clocks, resources))
-    clocks = max(layer.clocks for layer in layers)
-    used = sum(layer.weights for layer in spec.layers)
-    lanes = sum(layer.lanes for layer in spec.layers)
-    ring = geometry(X_WIDTH, ring_bytes(FRAME + body_max(spec))).blocks
+    layers = tuple(
+        _layer(plan, width, density)
+        for plan, width in zip(network.layers, network.widths, strict=True)
+    )
+    slowest = max(layer.typical for layer in layers)
     return Estimate(
-        layers=tuple(layers),
-        clocks=clocks,
-        utilisation=used / lanes / clocks,
-        board=BOARD + Resources(ebr=ring),
+        density=density,
+        layers=layers,
+        clocks=max(layer.clocks for layer in layers),
+        typical=slowest,
+        utilisation=_utilisation(network.layers, slowest),
+        board=link_cells(spec),
         unlinked=tuple(exceeded(spec)),
     )
 
 
-def step_clocks(plan: LayerPlan, width: int) -> int:
-    """Count the clocks of a training step whose inputs, `width` a beat, are there in time.
-
-    The passes over the groups, and the serial tail: the last group leaves the lanes, is
-    classified, the errors are made, and those of the first group come back to the lanes.
-    """
-    lead = activation_buffer.latency(width, ECP5)
-    # From the start of a group until the local errors of the next one are on their way.
-    sent = plan.beats + max(feedback.latency(plan) - lead, 1)
-    period = max(plan.group_clocks, lead + ACCEPTED + sent)
-    tail = lead + mac_array.latency(ECP5) + plan.drain_span + OUTPUT + classifier.latency(plan)
-    tail += ErrorUnit.delay + sent
-    return (plan.groups - 1) * period + plan.layer.columns + tail
-
-
-def _resources(plan: LayerPlan, width: int) -> Resources:
-    """Count the cells of a layer whose inputs come `width` a beat."""
-    layer, classes, drain = plan.layer, plan.layer.classes, plan.drain_width
-    mb, wb, ms = layer.mb, layer.wb, abs(layer.ms)
-    addr = (plan.depth - 1).bit_length()
-
-    # Registers; adders, and gates and multiplexers by the bits that come out.
-    lane_ff = 2 * plan.update_width + 2 * wb + 2 * (wb + 1) + plan.z_width + X_WIDTH
-    lane_lut = (wb + plan.update_shift + 1) + plan.z_width + 2 * wb + X_WIDTH
-    cluster_ff = 7 * wb + 6 * addr + 8 * X_WIDTH + drain * (plan.update_width + X_WIDTH) + 60
-    cluster_lut = wb + drain * X_WIDTH + CLUSTER_LANES
-
-    score = plan.s_width
-    terms = drain * mb
-    classifier = classes * (terms * X_WIDTH + (terms - 1) * (X_WIDTH + 3) + 2 * score)
-    error = classes * (2 * score + 2 * plan.e_width)
-    prediction = score * (classes / 2 + 3)
-    g = plan.g_width + ms
-    terms = classes * mb
-    feedback = drain * (terms * plan.e_width + (terms - 1) * (plan.e_width + 2) + 3 * g)
-    random = 3 * drain * classes * mb
-    counters = 2 * COUNTER_WIDTH * len(COUNTERS)
-    tail = classifier + error + prediction + feedback + random
-    words = 2 * X_WIDTH * (width + drain) + 3 * wb
-    control = 4 * addr + words
-
-    clusters, lanes = len(plan.clusters), layer.lanes
-    blocks = lanes * geometry(wb, plan.depth).blocks
-    blocks += 3 * geometry(X_WIDTH * width, ceil(layer.inputs / width)).blocks
-    rest = tail + counters / 2 + control
-    return LAYER + Resources(
-        lut=round(LUT * (lanes * lane_lut + clusters * cluster_lut + rest)),
-        ff=round(FF * (lanes * lane_ff + clusters * cluster_ff + rest)),
-        dsp=2 * lanes,
-        ebr=blocks,
+def _layer(plan: LayerPlan, width: int, density: Density) -> LayerEstimate:
+    clocks = round(step_clocks(plan, density))
+    return LayerEstimate(
+        clocks=round(step_clocks(plan, DENSE)),
+        typical=clocks,
+        utilisation=_utilisation([plan], clocks),
+        resources=layer_cells(plan) + list_cells(width),
     )
+
+
+def _utilisation(plans: Sequence[LayerPlan], clocks: int) -> float:
+    """Compare products, those with 0 included, with what the multipliers could make."""
+    products = sum((1 + (plan.layer.rule != "frozen")) * plan.layer.weights for plan in plans)
+    return products / sum(plan.lanes for plan in plans) / clocks

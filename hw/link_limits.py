@@ -6,24 +6,35 @@ board, knows them too.
 """
 
 from collections.abc import Iterator
+from math import ceil
 
 from golden.spec import NetworkSpec
 
-__all__ = ["BODY_MAX", "LABELS", "WEIGHT_BYTES", "body_max", "exceeded", "ring_bytes"]
+__all__ = ["BODY_MAX", "LABELS", "RUN_MAX", "WEIGHT_BYTES", "body_max", "exceeded", "ring_bytes",
+           "sample_max"]  # fmt: skip
 
 #: Labels that a byte can tell apart.
 LABELS = 256
 #: Bytes of a weight in a frame.
 WEIGHT_BYTES = 2
+#: The most zeros that a run of a sample skips, and the most values that it has.
+RUN_MAX = 255
+#: Bytes of a run besides its values.
+RUN_HEAD = 2
 #: The longest body of a frame, in bytes.
 BODY_MAX = 0xFFFF
 #: The shortest ring: one block of memory.
 RING_MIN = 2048
 
 
+def sample_max(inputs: int) -> int:
+    """Compute the most bytes that a sample takes as runs: those of one without zeros."""
+    return inputs + RUN_HEAD * ceil(inputs / RUN_MAX)
+
+
 def body_max(spec: NetworkSpec) -> int:
     """Compute the longest body of a request: a sample, or a row of weights."""
-    return max(spec.inputs, *(WEIGHT_BYTES * layer.columns for layer in spec.layers))
+    return max(sample_max(spec.inputs), *(WEIGHT_BYTES * layer.columns for layer in spec.layers))
 
 
 def ring_bytes(frame: int) -> int:
