@@ -4,7 +4,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from amaranth.hdl import Shape
 from amaranth.lib import data
@@ -27,8 +27,10 @@ MEANINGS = {
     "i_valid": "a beat of a packet is on the ports i_*",
     "i_ready": "the beat is accepted at a rising edge with i_valid high",
     "i_header_command": "what to do with the packet: see Commands",
-    "i_header_label": "the sample's class; C and more are no class; any for FLUSH, READ, LOAD",
-    "i_x": "a pixel; any for FLUSH, READ, LOAD",
+    "i_header_label": "the sample's class; C and more are no class; any for READ, LOAD",
+    "i_last": "the beat is the packet's last",
+    "i_gap": "columns from the first pixel of the beat before to that of this one: see Commands",
+    "i_x": "pixels; any for READ, LOAD",
     "result_valid": "a record of a packet is on the ports result_*",
     "result_ready": "the record is accepted at a rising edge with result_valid high",
     "result_header_command": "the packet's command",
@@ -44,14 +46,18 @@ MEANINGS = {
     "weights_out_ready": "the weight is accepted at a rising edge with weights_out_valid high",
     "weights_out_payload": "a weight, two's complement",
     "counters_cycles": "clocks since reset",
-    "counters_busy": "clocks in which an input is issued to the lanes",
-    "counters_macs": "products, forward and of updates",
-    "counters_weight_reads": "weights read for them",
-    "counters_weight_writes": "weights written for them",
+    "counters_forward": "clocks in which an input that is not 0 meets a weight of every lane",
+    "counters_update": "clocks in which a weight of every lane is updated",
+    "counters_gap": "clocks in which the pipeline runs empty",
     "counters_stall_input": "clocks in which no sample has arrived",
-    "counters_stall_error": "clocks in which the errors of the sample before are not made yet",
+    "counters_stall_error": "clocks in which the errors are not made yet",
     "counters_stall_output": "clocks in which the next layer or the reader does not keep up",
     "counters_other": "all other clocks: initialisation, commands",
+    "counters_columns_skipped": "inputs of samples that were 0",
+    "counters_updates_skipped": "training samples that updated nothing, for all errors were 0",
+    "counters_groups_skipped": "groups of lanes that such updates left out, for theirs were 0",
+    "counters_weight_reads": "weights that were read, forward and for updates",
+    "counters_weight_writes": "weights that were updated",
 }
 
 
@@ -74,7 +80,7 @@ def export(spec: NetworkSpec, primitives: Primitives) -> str:
         *_introduction(spec, name),
         *_protocol(network),
         *_rates(network),
-        *_timing(spec),
+        *_timing(network),
         *_ports(flat.ports),
         *_making(spec, primitives),
     ]
@@ -127,27 +133,34 @@ def _introduction(spec: NetworkSpec, name: str) -> Iterator[str]:
 
 def _protocol(network: Network) -> Iterator[str]:
     yield from _title("Commands")
-    yield "A packet of TRAIN or INFER is a sample: one pixel a beat, the first one first, with the"
-    yield f"same command and label in each of its {network.spec.inputs} beats. A packet of FLUSH,"
-    yield "READ or LOAD is one beat. Packets pass the layers in order. Each layer answers each with"
-    yield "one record on layerN_result_*, in order, and waits until its record is accepted."
+    width = len(network.i.p.x)
+    yield f"A packet of TRAIN or INFER is a sample, {width} pixels a beat, with the same command"
+    yield "and label in each of its beats, and i_last in the last. A packet of READ or LOAD is one"
+    yield "beat. Packets pass the layers in order. Each layer answers each with one record on"
+    yield "layerN_result_*, in order, and waits until its record is accepted."
+    yield ""
+    yield "The beats go through the pixels from the first to the last; pixels that no beat brings"
+    yield "are 0. i_gap says how far the first pixel of a beat is from that of the beat before; in"
+    yield "the first beat of a packet, from pixel 0. So there are two ways to send a sample, which"
+    yield "may be mixed:"
+    yield f"all of it    i_gap is 0 in the first beat and then always {width}; what is left of the"
+    yield "             last beat is 0"
+    yield "as a list    one pixel that is not 0 a beat, in the lowest bits of i_x, zeros above it,"
+    yield "             and in i_gap how far it is from the one before; without any, a beat of 0"
+    yield "Pixels that are 0 cost no time in the lanes."
     yield ""
     meanings = {
-        "TRAIN": "predict, and learn from the label; the update is due now",
+        "TRAIN": "predict, and learn from the label",
         "INFER": "predict only",
-        "FLUSH": "apply the update that is due",
         "READ": "put out all weights on layerN_weights_out_*",
         "LOAD": "take all weights from layerN_weights_in_*",
     }
     for command in Command:
         yield f"{command.value}  {command.name:6} {meanings[command.name]}"
-    yield f"{len(Command)} and more mean nothing: do not send them."
     yield ""
-    yield "The update of a sample is applied while the next TRAIN, INFER or FLUSH passes. Send a"
-    yield "FLUSH before READ, or the weights lack the last update. LOAD drops an update that is"
-    yield "due: the weights are those that were loaded."
-    yield "The record of READ or LOAD comes when all weights of the layer have moved. READ and LOAD"
-    yield "go through the layers one after the other, layer 0 first."
+    yield "Every packet finds the weights as the packet before it has left them: nothing need be"
+    yield "sent between them. The record of READ or LOAD comes when all weights of the layer have"
+    yield "moved. READ and LOAD go through the layers one after the other, layer 0 first."
     yield ""
     yield "Order of weights: all of neuron 0, then all of neuron 1, and so on. Of a neuron first"
     yield "those of inputs 0, 1, and so on, and last the bias."
@@ -180,27 +193,36 @@ def _rates(network: Network) -> Iterator[str]:
         yield f"{rule.value}  {rule.name:7} {meanings[rule.name]}"
 
 
-def _timing(spec: NetworkSpec) -> Iterator[str]:
+def _timing(network: Network) -> Iterator[str]:
+    spec, width = network.spec, len(network.i.p.x)
     expected = estimate(spec)
     yield from _title("Timing")
     yield "If neither samples nor the takers of records keep it waiting, the network takes a sample"
-    yield f"of TRAIN about every {expected.clocks} clocks, and one of INFER as often or more often."
+    yield f"of TRAIN about every {expected.clocks} clocks if no pixel, activation or error is 0."
+    yield "Each zero makes it shorter, and so does INFER."
     yield "Clocks of each layer: " + ", ".join(str(layer.clocks) for layer in expected.layers)
     yield ""
-    yield "A layer takes samples in while it works, and all layers work at the same time. The"
-    yield f"record of layer N comes at most about (N + 1) x {3 * expected.clocks} clocks after the"
-    yield "last beat of a sample. After reset a sample also waits for the initial weights."
+    yield "A layer takes samples in while it works, and all layers work at the same time. After the"
+    yield "last beat of a sample come, after at most about so many clocks, the records of"
+    waits = accumulate(expected.clocks * (plan.lists + 2) for plan in network.plans)
+    yield ", ".join(f"layer {index}: {clocks}" for index, clocks in enumerate(waits))
+    yield "After reset a sample also waits for the initial weights."
+    if spec.inputs <= 2 * width:
+        return
+    last = (spec.inputs - 1) // width
     yield ""
-    yield "A TRAIN, at each rising edge of the clock; P0, P1, ... are the pixels:"
+    yield "A TRAIN, at each rising edge of the clock; B0, B1, ... are beats of pixels:"
     yield ""
-    last = spec.inputs - 1
-    yield f"    i_valid             0    1    1    1    ...  1 (P{last})   0"
-    yield f"    i_ready             x    1    0    1    ...  1{' ' * len(str(last))}        x"
+    pad = " " * len(str(last))
+    yield f"    i_valid             0    1    1    1    ...  1 (B{last})   0"
+    yield f"    i_ready             x    1    0    1    ...  1{pad}        x"
     yield "    i_header_command    x    0    0    0    ...  0"
     yield "    i_header_label      x    L    L    L    ...  L"
-    yield f"    i_x                 x    P0   P1   P1   ...  P{last}"
+    yield "    i_last              x    0    0    0    ...  1"
+    yield f"    i_gap               x    0    {width}    {width}    ...  {width}"
+    yield f"    i_x                 x    B0   B1   B1   ...  B{last}"
     yield ""
-    yield "P1 is held while i_ready is low. The module after this comment shows it in Verilog."
+    yield "B1 is held while i_ready is low. The module after this comment shows it in Verilog."
 
 
 def _ports(ports: Sequence[Port]) -> Iterator[str]:
