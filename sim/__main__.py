@@ -23,6 +23,8 @@ from hw.ports import CLOCK_COUNTERS
 if TYPE_CHECKING:
     import numpy as np
 
+    from . import measure
+
 RUN_HELP = """\
 Train a network in RTL. The hardware is generated, compiled with Verilator, and trained through
 cocotb beside the golden model; every activation, score, error, local error and prediction of every
@@ -40,22 +42,38 @@ examples:
 what is left in build/sim/NAME:
   weights.npz   W0, W1, ...: integers (N, M + 1), read out of the hardware after training, for
                 --weights here and in python -m golden test|train|export
-  result.json   samples, mismatches, test accuracy per layer, clocks, counters, utilisation
+  result.json   samples, mismatches, test accuracy per layer, clocks, counters, use of multipliers
   report.html   the same to look at, with curves and pictures; a single file
   waves.vcd     with --waves
 A run that does not come to its end leaves an earlier run's files as they are, and aborted.log.
 
 other commands:
   python -m sim bench --help                how fast the simulation runs
-  python -m sim utilisation --help          how well the hardware uses its clocks
+  python -m sim clocks --help               what the hardware spends its clocks on
 """
 BENCH_HELP = """\
 Measure how many clocks per second are simulated while a network trains on random pixels: by a bare
 C++ loop around the compiled network, under cocotb with every record taken out, and under cocotb
 beside the golden model, which is what a run does."""
-USE_HELP = """\
-Read from the hardware's own counters how it uses its clocks while it trains at batch 1, in the
-steady state. The pixels are random: no clock depends on them."""
+CLOCKS_HELP = """\
+Read from the hardware's own counters what each layer spends its clocks on while it trains on its
+data, one sample a step. How many clocks a step takes depends on how many zeros there are in inputs,
+activations and errors, and so on what has been learned: the golden model trains up to where a
+measurement begins, and the hardware goes on with its weights."""
+CLOCKS_EPILOG = """\
+what is printed, for a step of each layer, and for all layers together:
+  clocks            each is spent on exactly one of what follows
+    forward         an input that is not 0 meets a weight of every lane
+    update          a weight of every lane is updated
+    gap             the pipeline runs empty
+    stall_...       waiting for a sample, for the errors, for the next layer
+    other           commands
+  columns_skipped   inputs that are 0
+  updates_skipped   samples whose errors are all 0, so that they update nothing
+  groups_skipped    groups of lanes of the other samples whose local errors are all 0
+  reads, writes     of each weight
+  use               products of a step in which nothing is zero, over lanes times clocks
+"""
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -104,12 +122,29 @@ def _bench_parser() -> argparse.ArgumentParser:
     return bench
 
 
-def _utilisation_parser() -> argparse.ArgumentParser:
-    use = program("sim utilisation", description=USE_HELP, epilog="")
-    add_config(use, "mnist")
-    use.add_argument("--samples", type=at_least(1), default=40, metavar="N", help="(40)")
-    use.set_defaults(run=_utilisation)
-    return use
+def _clocks_parser() -> argparse.ArgumentParser:
+    clocks = program("sim clocks", description=CLOCKS_HELP, epilog=CLOCKS_EPILOG)
+    add_config(clocks, "mnist")
+    clocks.add_argument(
+        "--after",
+        type=at_least(0),
+        nargs="+",
+        default=[0, 2000, 20000],
+        metavar="N",
+        help="begin when so many samples have been trained on (0 2000 20000)",
+    )
+    clocks.add_argument(
+        "--samples", type=at_least(20), default=500, metavar="N", help="samples measured (500)"
+    )
+    clocks.add_argument(
+        "--first",
+        type=at_least(0),
+        default=2000,
+        metavar="N",
+        help="measure all of the first N samples as well (2000); 0: do not",
+    )
+    clocks.set_defaults(run=_clocks)
+    return clocks
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -173,33 +208,60 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _utilisation(arguments: argparse.Namespace) -> int:
+def _clocks(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from . import measure
 
     spec = describe(arguments.config)
-    # The chain is full when every layer has begun.
-    skip = 2 * len(spec.layers)
-    uses = measure.use(spec, *_noise(spec, skip + 1 + arguments.samples), skip=skip)
-    print(
-        f"{spec.name}, training, batch 1, {arguments.samples} steps in the steady state, random "
-        "pixels (no clock depends on them); counted by the hardware"
-    )
-    print("layer  multipliers  clocks/step  utilisation  reads/weight  writes/weight")
-    for layer, use in zip(spec.layers, uses, strict=True):
-        print(
-            f"{layer.index:5}{2 * layer.lanes:13}{use.clocks:13,.1f}{use.utilisation:13.2%}"
-            f"{use.reads:14.4f}{use.writes:15.4f}"
+    data = data_of(spec)
+    wanted = {range(after, after + arguments.samples) for after in arguments.after}
+    wanted |= {range(arguments.first)} if arguments.first else set()
+    limit = spec.epochs * len(data.train_x)
+    last = max(seen.stop for seen in wanted)
+    if last > limit:
+        raise UsageError(
+            f"--after, --samples, --first: {last} samples are asked for, and {spec.epochs} epochs "
+            f"have {limit}; lower them"
         )
-    print("share of clocks" + "".join(f"{name:>14}" for name in CLOCK_COUNTERS))
-    for layer, use in zip(spec.layers, uses, strict=True):
-        shares = "".join(f"{share:14.2%}" for share in use.shares.values())
-        print(f"layer {layer.index:<9}{shares}")
+    lanes = " + ".join(str(layer.lanes) for layer in spec.layers)
+    print(f"{spec.name}, {lanes} lanes, training, batch 1; per step, counted by the hardware")
+    order = sorted(wanted, key=lambda seen: (seen.start, seen.stop))
+    total = order[-1].start + sum(map(len, order))
+    skip = 2 * len(spec.layers)
+    with tqdm(total=total, unit=" samples", disable=None, leave=False) as bar:
+        for use in measure.uses(spec, data, order, skip=skip, progress=bar.update):
+            bar.write(_use_table(spec, use))
     return 0
+
+
+def _use_table(spec: NetworkSpec, seen: "measure.Use") -> str:
+    """Write a measurement as a table: a column for each layer, and one for the network."""
+    from .outcome import use
+
+    layers = [*zip(spec.layers, seen.layers, strict=True)]
+    rows = {"clocks": [f"{counted['cycles']:.1f}" for counted in seen.layers]}
+    rows["clocks"].append(f"{seen.clocks:.1f}")
+    for name in CLOCK_COUNTERS:
+        rows[f"  {name}"] = [f"{counted[name]:.1f}" for counted in seen.layers]
+    for name in ("columns_skipped", "updates_skipped", "groups_skipped"):
+        rows[name] = [f"{counted[name]:.3f}" for counted in seen.layers]
+    for name in ("reads", "writes"):
+        shares = [counted[f"weight_{name}"] / layer.weights for layer, counted in layers]
+        rows[name] = [f"{share:.3f}" for share in shares]
+    rows["use"] = [f"{use([layer], counted['cycles']):.2f}" for layer, counted in layers]
+    rows["use"].append(f"{use(spec.layers, seen.clocks):.2f}")
+    title = f"samples {seen.seen.start + 1:,} to {seen.seen.stop:,}"
+    head = [*(f"layer {layer.index}" for layer in spec.layers), "network"]
+    return "\n".join(
+        f"{name:26}" + "".join(f"{cell:>12}" for cell in cells)
+        for name, cells in {title: head, **rows}.items()
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
-    commands = {"bench": _bench_parser, "utilisation": _utilisation_parser}
+    commands = {"bench": _bench_parser, "clocks": _clocks_parser}
     if arguments and arguments[0] in commands:
         return carry_out(commands[arguments[0]](), arguments[1:])
     return carry_out(_run_parser(), arguments)

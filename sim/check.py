@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The network in Verilator and the golden model, side by side, compared to the last bit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from golden.events import COUNTS, count_layer
+from golden.model import Step
 from golden.training import start_from
 from golden.weights import Weights
-from hw.ports import Command
+from hw.ports import CLOCK_COUNTERS, Command
 
-from .rtl import Rtl, Samples, training_packets
+from .rtl import SAMPLES, Rtl, Samples
 
 __all__ = ["Mismatch", "MismatchError", "Pair", "first_difference"]
 
@@ -23,14 +26,14 @@ class Mismatch:
     Parameters
     ----------
     stage
-        "training", "inference" or "weights".
+        "training", "inference", "weights" or "counters".
     sample
-        The sample's number among those of its stage, from 0; for weights, how many samples had
-        been trained.
+        The sample's number among those of its stage, from 0; for weights and counters, how many
+        samples had been trained.
     layer
         0 is the first.
     quantity
-        "y", "s", ..., or "W".
+        "y", "s", ..., "W", or the name of a counter.
     index
         Of the value within the quantity: (n,), (c,), (n, j), or () for a scalar.
     expected, got
@@ -50,10 +53,11 @@ class Mismatch:
 
     def __str__(self):
         index = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        when = f"after sample {self.sample}" if self.quantity == "W" else f"sample {self.sample}"
+        after = "after " if self.stage in ("weights", "counters") else ""
         return (
-            f"first mismatch, {self.stage}: layer {self.layer}, {when}, {self.quantity}{index}: "
-            f"expected {self.expected}, got {self.got} (values that differ there: {self.count})"
+            f"first mismatch, {self.stage}: layer {self.layer}, {after}sample {self.sample}, "
+            f"{self.quantity}{index}: expected {self.expected}, got {self.got} "
+            f"(values that differ there: {self.count})"
         )
 
 
@@ -121,13 +125,27 @@ class Pair:
         #: Samples so far: trained on, and only inferred.
         self.trained = 0
         self.inferred = 0
+        # What each READ must give: training samples before it, and the weights of each layer.
+        self._reads: list[tuple[int, list[np.ndarray]]] = []
         #: Values compared so far.
         self.compared = 0
+        #: What each layer has had to do so far, by the golden model.
+        self.counts = [dict.fromkeys(COUNTS, 0) for _ in rtl.plans]
+        # What the counters stood at when that was nothing; None while it is not known.
+        self._zero = None if rtl.clocks else [dict.fromkeys(COUNTS, 0) for _ in rtl.plans]
 
     def run(
-        self, commands: Sequence[Command], labels: np.ndarray, x: np.ndarray, *, epoch: int = 0
+        self,
+        commands: Sequence[Command],
+        labels: np.ndarray,
+        x: np.ndarray,
+        *,
+        epoch: int = 0,
+        loads: Sequence[Weights] = (),
     ) -> Iterator[np.ndarray]:
         """Do the same on both sides: see `Rtl.run`; `epoch` sets the learning rates.
+
+        The weights that a READ gives are compared when all is done.
 
         Yields
         ------
@@ -137,23 +155,33 @@ class Pair:
         """
         spec = self.rtl.spec
         self.rtl.lr = [spec.lr_shift(layer, epoch) for layer in spec.layers]
-        is_sample = np.array([command is not Command.FLUSH for command in commands])
-        training = np.array([command is Command.TRAIN for command in commands])[is_sample]
-        sample_labels, sample_x = np.asarray(labels)[is_sample], np.asarray(x)[is_sample]
+        labels, x = np.asarray(labels), np.asarray(x)
+        samples = [k for k, command in enumerate(commands) if command in SAMPLES]
+        training = np.array([commands[k] is Command.TRAIN for k in samples], bool)
+        steps = self._steps(commands, labels, x, epoch, loads)
         done = 0
-        for got in self.rtl.run(commands, labels, x):
+        for got in self.rtl.run(commands, labels, x, loads=[weights.W for weights in loads]):
             part = slice(done, done + len(got[0]["y"]))
             done = part.stop
-            expected = self._expected(sample_x[part], sample_labels[part], training[part], epoch)
+            chosen = samples[part]
+            made = [*islice(steps, len(chosen))]
+            expected = self._expected(made, labels[chosen], training[part])
             difference = first_difference(expected, got)
             if difference:
                 self._raise(training[part], difference)
             self._count(training[part], expected)
+            self._count_events(training[part], x[chosen], expected)
             yield np.stack([layer["correct"] for layer in got], axis=1).astype(bool)
+        # What comes after the last sample.
+        assert not [*steps]
+        for (trained, expected), weights in zip(self._reads, self.rtl.reads, strict=True):
+            self._compare_weights(expected, weights, trained)
+        self._reads.clear()
+        self.rtl.reads.clear()
 
     def train(self, x: np.ndarray, labels: np.ndarray, *, epoch: int) -> Iterator[np.ndarray]:
-        """Train on samples (n, M) with labels (n,), apply the last update; yield as `run`."""
-        return self.run(*training_packets(x, labels), epoch=epoch)
+        """Train on samples (n, M) with labels (n,); yield as `run`."""
+        return self.run([Command.TRAIN] * len(x), labels, x, epoch=epoch)
 
     def infer(self, x: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
         """Infer samples (n, M); yield as `run`."""
@@ -165,28 +193,89 @@ class Pair:
         self.rtl.load(weights.W)
 
     def weights(self) -> list[np.ndarray]:
-        """Read the weights out of the hardware, (N, M + 1) of each layer, and compare them."""
+        """Read the weights out of the hardware, (N, M + 1) of each layer, and compare them.
+
+        All that was sent before has been carried out by then, so that the counters are compared
+        with the golden model's own count. A network that had been used before the pair was made
+        has them compared from the first call on.
+        """
         weights = self.rtl.read()
-        expected = [{"W": layer.W.numpy()[None]} for layer in self.golden.layers]
-        difference = first_difference(expected, [{"W": w[None]} for w in weights])
-        if difference:
-            raise MismatchError(Mismatch("weights", **{**difference, "sample": self.trained}))
-        self.compared += sum(w.size for w in weights)
+        expected = [layer.W.numpy() for layer in self.golden.layers]
+        self._compare_weights(expected, weights, self.trained)
+        self._compare_counters()
         return weights
 
+    def _compare_weights(
+        self, expected: Sequence[np.ndarray], got: Sequence[np.ndarray], trained: int
+    ):
+        """Compare the weights of all layers, (N, M + 1) each, after so many training samples."""
+        difference = first_difference(
+            [{"W": w[None]} for w in expected], [{"W": w[None]} for w in got]
+        )
+        if difference:
+            raise MismatchError(Mismatch("weights", **{**difference, "sample": trained}))
+        self.compared += sum(w.size for w in got)
+
+    def _compare_counters(self):
+        counters = self.rtl.counters
+        if self._zero is None:
+            self._zero = [
+                {name: got[name] - counts[name] for name in COUNTS}
+                for got, counts in zip(counters, self.counts, strict=True)
+            ]
+        expected = [
+            {name: zero[name] + counts[name] for name in COUNTS}
+            | {"cycles": sum(got[name] for name in CLOCK_COUNTERS)}
+            for zero, counts, got in zip(self._zero, self.counts, counters, strict=True)
+        ]
+        difference = first_difference(_singles(expected), _singles(counters))
+        if difference:
+            raise MismatchError(Mismatch("counters", **{**difference, "sample": self.trained}))
+        self.compared += sum(map(len, expected))
+
+    def _count_events(self, training: np.ndarray, x: np.ndarray, expected: Samples):
+        inputs = [x, *(layer["y"] for layer in expected[:-1])]
+        for counts, plan, values, made in zip(
+            self.counts, self.rtl.plans, inputs, expected, strict=True
+        ):
+            e, g = made["e"][training], made["g"][training]
+            parts = (
+                count_layer(plan.layer, values[training], e, g),
+                count_layer(plan.layer, values[~training]),
+            )
+            for name in COUNTS:
+                counts[name] += sum(int(part[name].sum()) for part in parts)
+
+    def _steps(
+        self,
+        commands: Sequence[Command],
+        labels: np.ndarray,
+        x: np.ndarray,
+        epoch: int,
+        loads: Sequence[Weights],
+    ) -> Iterator[list[Step]]:
+        """Let the golden model do what packets ask for; yield what it makes of each sample."""
+        given = iter(loads)
+        trained = self.trained
+        for k, command in enumerate(commands):
+            if command is Command.TRAIN:
+                trained += 1
+                yield self.golden.train(x[k : k + 1], labels[k : k + 1], epoch=epoch)
+            elif command is Command.INFER:
+                yield self.golden.infer(x[k : k + 1])
+            elif command is Command.LOAD:
+                start_from(self.golden, next(given))
+            else:
+                weights = [layer.W.numpy().copy() for layer in self.golden.layers]
+                self._reads.append((trained, weights))
+
     def _expected(
-        self, x: np.ndarray, labels: np.ndarray, training: np.ndarray, epoch: int
+        self, steps: Sequence[list[Step]], labels: np.ndarray, training: np.ndarray
     ) -> Samples:
-        """Let the golden model train on or infer samples; say what their records must hold.
+        """Say what the records of samples must hold of which the golden model has made `steps`.
 
         The quantities are in the order in which the hardware makes them.
         """
-        steps = [
-            self.golden.train(x[k : k + 1], labels[k : k + 1], epoch=epoch)
-            if training[k]
-            else self.golden.infer(x[k : k + 1])
-            for k in range(len(x))
-        ]
         expected = []
         for layer, plan in enumerate(self.rtl.plans):
 
@@ -196,20 +285,22 @@ class Pair:
                 return np.concatenate([nothing if v is None else v.numpy() for v in values])
 
             neurons, classes = plan.layer.neurons, plan.layer.classes
-            prediction = made("prediction", 1)
+            prediction, e = made("prediction", 1), made("e", classes)
+            # Local errors are made only if they change weights.
+            updates = np.logical_and(e.any(axis=1), plan.layer.rule != "frozen")
             expected.append(
                 {
                     "command": np.where(training, Command.TRAIN.value, Command.INFER.value),
                     "label": labels,
-                    "y_beats": np.full(len(x), plan.sample_beats),
+                    "y_beats": np.full(len(steps), plan.sample_beats),
                     "y": made("y", neurons),
                     "s": made("s", classes),
                     "prediction": prediction,
                     "correct": prediction == labels,
-                    "e": made("e", classes),
-                    "g_beats": np.where(training, plan.sample_beats, 0),
-                    "g": made("g", neurons),
-                    "overrun": np.zeros(len(x), int),
+                    "e": e,
+                    "g_beats": np.where(updates, plan.sample_beats, 0),
+                    "g": np.where(updates[:, None], made("g", neurons), 0),
+                    "overrun": np.zeros(len(steps), int),
                 }
             )
         return expected
@@ -226,3 +317,8 @@ class Pair:
         else:
             stage, number = "inference", self.inferred + int((~training[:sample]).sum())
         raise MismatchError(Mismatch(stage, **{**difference, "sample": number}))
+
+
+def _singles(layers: Sequence[Mapping[str, int]]) -> Samples:
+    """Write numbers as quantities of one sample."""
+    return [{name: np.array([value]) for name, value in layer.items()} for layer in layers]

@@ -2,15 +2,26 @@
 """The network behind wide ports: Python is asked once per sample, not once per clock."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any, cast
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Instance, Module, Signal, Value, signed
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Instance,
+    Module,
+    Mux,
+    Signal,
+    Value,
+    signed,
+)
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.parts.pipeline import delayed
 from hw.plan import LayerPlan
-from hw.ports import X_WIDTH, Command, MonitorSignature, Rule
-from hw.ports import beat as beat_layout
+from hw.ports import X_WIDTH, MonitorSignature, Rule, is_sample, samples
 from hw.ports import result as result_layout
 
 __all__ = [
@@ -54,46 +65,58 @@ def _shifted(register: Any, beat: Value) -> Value:
 
 
 class SampleSource(wiring.Component):
-    """Sends each word as a packet of the network, one beat a clock.
+    """Sends each word as a packet of the network, `width` inputs a clock.
 
     A word waits while its `toggle` differs from `accepted`, which follows as the last beat is
-    transferred.
+    transferred. Its inputs fill whole beats, the last ones up with zeros.
+
+    Parameters
+    ----------
+    plan
+        Dimensions of the first layer.
+    width
+        Inputs per beat.
     """
 
     word: data.View
     accepted: Signal
     o: stream.Interface
 
-    def __init__(self, *, inputs: int, classes: int):
-        self.inputs = inputs
-        super().__init__({
-            "word": In(
-                data.StructLayout({
-                    "x": data.ArrayLayout(X_WIDTH, inputs),
-                    "command": 8,
-                    "label": 16,
-                    "toggle": 1,
-                })
-            ),
-            "accepted": Out(1),
-            "o": Out(stream.Signature(beat_layout(classes, 1))),
-        })
+    def __init__(self, plan: LayerPlan, width: int):
+        self.beats = ceil(plan.layer.inputs / width)
+        self.width = width
+        super().__init__(
+            {
+                "word": In(
+                    data.StructLayout(
+                        {
+                            "x": data.ArrayLayout(data.ArrayLayout(X_WIDTH, width), self.beats),
+                            "command": 8,
+                            "label": 16,
+                            "toggle": 1,
+                        }
+                    )
+                ),
+                "accepted": Out(1),
+                "o": Out(samples(plan, width)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         word, beat = self.word, self.o.payload
-        j = Signal(range(self.inputs))
-        sample = Signal()
+        j = Signal(range(self.beats))
         m.d.comb += [
-            sample.eq((word.command == Command.TRAIN) | (word.command == Command.INFER)),
             self.o.valid.eq(word.toggle != self.accepted),
             beat.header.command.eq(word.command),
             beat.header.label.eq(word.label),
-            beat.x[0].eq(word.x[j]),
+            beat.last.eq(~is_sample(beat.header.command) | (j == self.beats - 1)),
+            beat.gap.eq(Mux(j == 0, 0, self.width)),
+            beat.x.eq(word.x[j]),
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += j.eq(j + 1)
-            with m.If(~sample | (j == self.inputs - 1)):
+            with m.If(beat.last):
                 m.d.sync += [j.eq(0), self.accepted.eq(word.toggle)]
         return m
 
@@ -112,16 +135,20 @@ class WeightSource(wiring.Component):
 
     def __init__(self, plan: LayerPlan):
         self.burst = burst(plan)
-        super().__init__({
-            "word": In(
-                data.StructLayout({
-                    "weights": data.ArrayLayout(signed(WEIGHT_BITS), self.burst),
-                    "toggle": 1,
-                })
-            ),
-            "accepted": Out(1),
-            "o": Out(stream.Signature(signed(plan.layer.wb))),
-        })
+        super().__init__(
+            {
+                "word": In(
+                    data.StructLayout(
+                        {
+                            "weights": data.ArrayLayout(signed(WEIGHT_BITS), self.burst),
+                            "toggle": 1,
+                        }
+                    )
+                ),
+                "accepted": Out(1),
+                "o": Out(stream.Signature(signed(plan.layer.wb))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -147,11 +174,13 @@ class WeightSink(wiring.Component):
     def __init__(self, plan: LayerPlan):
         self.burst = burst(plan)
         width = signed(plan.layer.wb)
-        super().__init__({
-            "i": In(stream.Signature(width)),
-            "word": Out(data.StructLayout({"weights": data.ArrayLayout(width, self.burst)})),
-            "given": Out(1),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(width)),
+                "word": Out(data.StructLayout({"weights": data.ArrayLayout(width, self.burst)})),
+                "given": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -178,16 +207,17 @@ def _quantities(taps: Any) -> dict[str, tuple[Signal, Any]]:
 class Recorder(wiring.Component):
     """Gathers what a layer shows of a packet into a word; `given` toggles as it is complete.
 
-    The word of a sample holds its `y`, `s`, `e` and `result`, and in `g` the local errors made
-    since the scores of the sample before; that of a FLUSH holds `g` and `result`. `y_beats` and
-    `g_beats` count the beats gathered, up to one more than there should be. `overrun` is set for
-    good if scores arrive before the word of the sample before them is complete. All words hold
-    the `counters` as they are when the word is complete.
+    The word of a sample holds its `y`, `s`, `e`, `g` and `result`; it is complete when all of them
+    have come, which if the errors update weights is when the last of the local errors has.
+    `y_beats` and `g_beats` count the beats gathered, up to one more than there should be. `overrun`
+    is set for good if scores arrive before the word of the sample before them is complete. All
+    words hold the `counters` as they are when the word is complete.
     """
 
     monitor: Any
     result: stream.Interface
     counters: data.View
+    rule: Signal
     word: data.View
     given: Signal
 
@@ -199,39 +229,40 @@ class Recorder(wiring.Component):
         result = result_layout(plan.layer.classes)
         neurons = plan.sample_beats * plan.drain_width
         beats = range(plan.sample_beats + 2)
-        super().__init__({
-            "monitor": In(taps),
-            "result": In(stream.Signature(result)),
-            "counters": In(counters),
-            "word": Out(
-                data.StructLayout({
-                    "y": data.ArrayLayout(y.elem_shape, neurons),
-                    "g": data.ArrayLayout(g.elem_shape, neurons),
-                    "s": s,
-                    "e": e,
-                    "y_beats": beats,
-                    "g_beats": beats,
-                    "overrun": 1,
-                    "result": result,
-                    "counters": counters,
-                })
-            ),
-            "given": Out(1),
-        })
+        super().__init__(
+            {
+                "monitor": In(taps),
+                "result": In(stream.Signature(result)),
+                "counters": In(counters),
+                "rule": In(Rule),
+                "word": Out(
+                    data.StructLayout(
+                        {
+                            "y": data.ArrayLayout(y.elem_shape, neurons),
+                            "g": data.ArrayLayout(g.elem_shape, neurons),
+                            "s": s,
+                            "e": e,
+                            "y_beats": beats,
+                            "g_beats": beats,
+                            "overrun": 1,
+                            "result": result,
+                            "counters": counters,
+                        }
+                    )
+                ),
+                "given": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         word, taps = self.word, self.monitor
-        command = word.result.header.command
-        arrived = Signal()
-        scored = Signal()
-        flushed = Signal()
-        complete = Signal()
+        arrived, scored, updates, complete = Signal(), Signal(), Signal(), Signal()
+        sample = is_sample(word.result.header.command)
         m.d.comb += [
             self.result.ready.eq(~arrived),
-            flushed.eq(arrived & (command == Command.FLUSH)),
             complete.eq(
-                arrived & (scored | ((command != Command.TRAIN) & (command != Command.INFER)))
+                arrived & (~sample | scored & (~updates | (word.g_beats >= self.plan.sample_beats)))
             ),
         ]
         with m.If(self.result.valid & self.result.ready):
@@ -249,25 +280,27 @@ class Recorder(wiring.Component):
             m.d.sync += [
                 word.e.eq(taps.errors.payload.e),
                 scored.eq(1),
+                updates.eq(taps.errors.payload.update & (self.rule != Rule.FROZEN)),
                 word.overrun.eq(word.overrun | (scored & ~complete)),
             ]
-        self._gather(m, "y", move=taps.errors.valid)
-        self._gather(m, "g", move=taps.errors.valid | flushed)
+        y, y_beats = Signal.like(word.y), Signal.like(word.y_beats)
+        ended = delayed(m, taps.activations.valid & taps.activations.payload.last, 1)
+        # Those of the next sample may come before the word is complete.
+        with m.If(ended):
+            m.d.sync += [word.y.eq(y), word.y_beats.eq(y_beats)]
+        self._gather(m, "y", y, y_beats, begin=ended)
+        self._gather(m, "g", word.g, word.g_beats, begin=taps.errors.valid)
         return m
 
-    def _gather(self, m: Module, name: str, *, move: Value):
-        """Gather the beats of a tap; with `move`, put them into the word and begin again."""
+    def _gather(self, m: Module, name: str, values: Any, beats: Any, *, begin: Value):
+        """Gather the beats of a tap; with `begin`, from nothing."""
         valid, beat = _quantities(self.monitor)[name]
-        limit = self.plan.sample_beats + 1
-        beats = Signal(range(limit + 1), name=f"{name}_beats")
-        values = Signal(self.word[name].shape(), name=f"{name}_values")
-        with m.If(move):
-            m.d.sync += [self.word[name].eq(values), self.word[f"{name}_beats"].eq(beats)]
-            m.d.sync += beats.eq(valid)
-        with m.Elif(valid & (beats != limit)):
+        with m.If(begin):
+            m.d.sync += [values.eq(0), beats.eq(valid)]
+        with m.Elif(valid & (beats != self.plan.sample_beats + 1)):
             m.d.sync += beats.eq(beats + 1)
         with m.If(valid):
-            m.d.sync += values.eq(_shifted(values, Value.cast(beat)))
+            m.d.sync += values.eq(_shifted(Mux(begin, 0, Value.cast(values)), Value.cast(beat)))
 
 
 class Harness(wiring.Component):
@@ -304,8 +337,7 @@ class Harness(wiring.Component):
         self.network = network
         self.plans = tuple(plans)
         self.clock = clock
-        bottom = self.plans[0].layer
-        self._source = SampleSource(inputs=bottom.inputs, classes=bottom.classes)
+        self._source = SampleSource(self.plans[0], len(network.i.payload.x))
         self._recorders = [
             Recorder(plan, getattr(network, f"layer{i}").counters.shape())
             for i, plan in enumerate(self.plans)
@@ -354,6 +386,7 @@ class Harness(wiring.Component):
                 layer.lr.eq(getattr(self, f"lr{i}")),
                 layer.rule.eq(getattr(self, f"rule{i}")),
                 recorder.counters.eq(layer.counters),
+                recorder.rule.eq(layer.rule),
                 getattr(self, f"record{i}").eq(recorder.word),
                 getattr(self, f"weights_out{i}").eq(sink.word),
                 source.word.eq(getattr(self, f"weights_in{i}")),

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Figures: how fast the simulation runs, and how well the hardware uses its clocks."""
+"""Figures: how fast the simulation runs, and what the hardware spends its clocks on."""
 
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,17 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from golden.data import Data
 from golden.model import IntegerNetwork
-from golden.spec import LayerSpec, NetworkSpec
+from golden.order import pieces
+from golden.spec import NetworkSpec
 from hw.network import Network
-from hw.ports import CLOCK_COUNTERS, Command, Rule
+from hw.ports import COUNTERS, Command, Rule
 
 from . import verilator
 from .check import Pair
 from .harness import Harness
-from .rtl import Rtl, packet_words
+from .rtl import Rtl, Samples, packet_words
 
-__all__ = ["Speed", "Use", "speed", "use"]
+__all__ = ["Speed", "Use", "speed", "uses"]
 
 #: How often each figure is taken.
 ROUNDS = 3
@@ -61,7 +64,7 @@ def speed(spec: NetworkSpec, x: np.ndarray, labels: np.ndarray) -> Speed:
         pair = Pair(rtl, IntegerNetwork(spec))
         pair.weights()
         words = Path(folder) / "words"
-        packet_words(spec.inputs, [Command.TRAIN] * len(x), labels, x).tofile(words)
+        packet_words(spec, [Command.TRAIN] * len(x), labels, x).tofile(words)
         for _ in range(ROUNDS):
             checked = _rate(rtl, pair.train(x, labels, epoch=0))
             # The golden model has not seen these; the weights go back to where it stands.
@@ -88,7 +91,7 @@ def _bare_program(spec: NetworkSpec) -> Path:
     )
     header = (
         "#pragma once\n"
-        f"constexpr size_t WORD_BYTES = {packet_words(spec.inputs, [], [], 0).shape[1]};\n"
+        f"constexpr size_t WORD_BYTES = {packet_words(spec, [], [], 0).shape[1]};\n"
         f"static void set_registers(Vtop& top) {{ {registers} }}\n"
     )
     return verilator.build_bare(harness, main=BARE.read_text("utf-8"), header=header)
@@ -102,53 +105,93 @@ def _bare_rate(program: Path, words: Path) -> float:
 
 @dataclass(frozen=True)
 class Use:
-    """How a layer used its clocks, per training step, in the steady state.
+    """What a network spent its clocks on while it trained.
 
     Parameters
     ----------
-    clocks
-        Clocks of a step.
-    utilisation
-        Products of weights that exist over multipliers times clocks.
-    reads, writes
-        Reads and writes of the weight memory, per weight and step.
-    shares
-        Counter of clocks, such as `busy`, and its share of the clocks.
+    seen
+        Which samples of the training these are, from 0.
+    layers
+        For each layer its counters, per step of one sample.
     """
 
-    clocks: float
-    utilisation: float
-    reads: float
-    writes: float
-    shares: dict[str, float]
+    seen: range
+    layers: tuple[dict[str, float], ...]
+
+    @property
+    def clocks(self) -> float:
+        """Clocks of a step: all layers work at the same time, so those of the slowest."""
+        return max(layer["cycles"] for layer in self.layers)
 
 
-def use(spec: NetworkSpec, x: np.ndarray, labels: np.ndarray, *, skip: int) -> list[Use]:
-    """Read from the counters of each layer how it trains on samples (n, M).
+def uses(
+    spec: NetworkSpec,
+    data: Data,
+    wanted: Iterable[range],
+    *,
+    skip: int,
+    progress: Callable[[int], Any] = int,
+) -> Iterator[Use]:
+    """Read from the counters of each layer what it does while the network trains on its data.
 
-    The first `skip` samples, in which the chain fills, do not count; nor does the end of the last.
+    The golden model trains up to where a measurement begins, and the hardware goes on with its
+    weights. What it learns is compared with what the golden model learns of the same samples.
+
+    Parameters
+    ----------
+    spec, data
+        The description and its samples, in the contract's order.
+    wanted
+        Which samples of the training are measured, those that begin earlier first.
+    skip
+        Steps at the start of a measurement, and of an epoch, that do not count: the chain fills.
+    progress
+        Is told how many more samples have been trained on.
+
+    Raises
+    ------
+    MismatchError
+        If the hardware has learned anything else.
     """
+    torch.set_num_threads(1)
+    golden, done = IntegerNetwork(spec), 0
     with tempfile.TemporaryDirectory() as folder, Rtl(spec, folder=Path(folder)) as rtl:
-        parts = list(rtl.train(x, labels))
-    return [_use(layer, [part[layer.index] for part in parts], skip) for layer in spec.layers]
+        for seen in wanted:
+            for _ in _learn(golden, data, range(done, seen.start)):
+                progress(1)
+            done = seen.start
+            rtl.load([layer.W.numpy() for layer in golden.layers])
+            records = []
+            for epoch, chosen in pieces(spec.seed, len(data.train_x), seen.start, seen.stop):
+                rtl.lr = [spec.lr_shift(layer, epoch) for layer in spec.layers]
+                records.append([])
+                for got in rtl.train(data.train_x[chosen], data.train_y[chosen]):
+                    records[-1].append(got)
+                    progress(len(got[0]["y"]))
+            yield Use(seen, tuple(_steps(records, layer.index, skip) for layer in spec.layers))
+            before = deepcopy(golden.state())
+            for _ in _learn(golden, data, seen):
+                pass
+            Pair(rtl, golden).weights()
+            golden.restore(before)
 
 
-def _use(layer: LayerSpec, parts: list[dict[str, np.ndarray]], skip: int) -> Use:
-    """Compare the counters at the results of two samples, whole steps apart.
+def _learn(golden: IntegerNetwork, data: Data, seen: range) -> Iterator[Any]:
+    """Train the golden model on some samples of the training, one a step."""
+    for epoch, chosen in pieces(golden.spec.seed, len(data.train_x), seen.start, seen.stop):
+        for k in chosen:
+            yield golden.train(data.train_x[k : k + 1], data.train_y[k : k + 1], epoch)
 
-    When the result of the last sample comes, a FLUSH may have begun, which is no step: it does not
-    count.
+
+def _steps(records: Iterable[Sequence[Samples]], layer: int, skip: int) -> dict[str, float]:
+    """Compute what each counter of a layer grew by in a step, in the mean.
+
+    The counters are compared at the records of two samples, in each piece of the training.
     """
-
-    def spent(name: str) -> float:
-        values = np.concatenate([part[f"counters.{name}"] for part in parts])[skip:-1]
-        return float(values[-1] - values[0]) / (len(values) - 1)
-
-    clocks = spent("cycles")
-    return Use(
-        clocks=clocks,
-        utilisation=spent("macs") / (2 * layer.lanes * clocks),
-        reads=spent("weight_reads") / layer.weights,
-        writes=spent("weight_writes") / layer.weights,
-        shares={name: spent(name) / clocks for name in CLOCK_COUNTERS},
-    )
+    grown, steps = dict.fromkeys(COUNTERS, 0), 0
+    for parts in records:
+        steps += max(sum(len(part[layer]["y"]) for part in parts) - skip - 1, 0)
+        for name in COUNTERS:
+            values = np.concatenate([part[layer][f"counters.{name}"] for part in parts])[skip:]
+            grown[name] += int(values[-1] - values[0]) if len(values) else 0
+    return {name: count / max(steps, 1) for name, count in grown.items()}

@@ -3,20 +3,31 @@
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from golden.spec import NetworkSpec
+from golden.events import dense
+from golden.spec import LayerSpec, NetworkSpec
 
 from .check import Mismatch
 
-__all__ = ["Outcome"]
+__all__ = ["Outcome", "use"]
 
 #: What is said of a tool that does not say which it is.
 UNKNOWN = "unknown"
+
+
+def use(layers: Sequence[LayerSpec], clocks: float) -> float:
+    """Compute the dense-equivalent use of the multipliers of layers, in steps of so many clocks.
+
+    That is the products of a step in which nothing is zero, over what all multipliers could have
+    made. It is more than 1 where enough zeros are skipped.
+    """
+    return sum(map(dense, layers)) / (sum(layer.lanes or 0 for layer in layers) * max(clocks, 1))
 
 
 @dataclass
@@ -33,7 +44,8 @@ class Outcome:
         After each epoch: the training samples so far and, per layer, the accuracy on the whole
         test set, of the golden model, whose weights have been compared with the hardware's.
     counters
-        The performance counters of each layer, over training only.
+        The performance counters of each layer, over training only: in each piece of it, until the
+        record of its last sample, whose update may not have been counted yet.
     weights
         The weights of each layer (N, M + 1), as read from the hardware after training.
     mismatch
@@ -62,12 +74,15 @@ class Outcome:
     start: str | None = None
 
     @property
-    def utilisation(self) -> list[float]:
-        """Useful products of each layer over what its multipliers could have made."""
-        return [
-            counters["macs"] / (2 * layer.lanes * max(counters["cycles"], 1))
-            for layer, counters in zip(self.spec.layers, self.counters, strict=False)
-        ]
+    def clocks_per_sample(self) -> float:
+        """Clocks of training over the samples that were trained on; 0 without any."""
+        cycles = max((counters["cycles"] for counters in self.counters), default=0)
+        return cycles / max(sum(map(len, self.training)), 1)
+
+    @property
+    def use(self) -> list[float]:
+        """Dense-equivalent use of the multipliers of each layer, in all clocks of training."""
+        return [use([layer], self.clocks_per_sample) for layer in self.spec.layers]
 
     @property
     def test_accuracy(self) -> list[float] | None:
@@ -105,7 +120,8 @@ class Outcome:
             ],
             "cycles": max((counters["cycles"] for counters in self.counters), default=0),
             "counters": self.counters,
-            "utilisation": self.utilisation,
+            "use": self.use,
+            "network_use": use(self.spec.layers, self.clocks_per_sample),
             "clocks_simulated": self.clocks,
             "seconds": round(self.seconds, 3),
             "versions": versions(),

@@ -20,7 +20,9 @@ __all__ = ["render"]
 
 #: What a clock is spent on: words and colour of each activity.
 CLOCKS = {
-    Activity.BUSY: ("multiplying", "#2a9d6f"),
+    Activity.FORWARD: ("forward", "#2a9d6f"),
+    Activity.UPDATE: ("updating weights", "#2f6db3"),
+    Activity.GAP: ("the pipeline runs empty", "#8fc7b0"),
     Activity.STALL_INPUT: ("waiting for a sample", "#c9d1d9"),
     Activity.STALL_ERROR: ("waiting for the error", "#e9a23b"),
     Activity.STALL_OUTPUT: ("waiting for the reader", "#c95f4a"),
@@ -86,8 +88,9 @@ $chain
 $curve
 $clocks
 <div class="wide">$counters</div>
-<p>Utilisation is useful products over what the multipliers could have made in all clocks of
-training, waiting and commands included.</p>
+<p>Use is the products of steps in which nothing is zero, over what the multipliers could have made
+in all clocks of training, waiting and commands included: $use in all layers together. Zeros are
+skipped, so that it may be above 100 %.</p>
 $weights
 <h2>The network</h2>
 <div class="wide">$layers</div>
@@ -252,7 +255,6 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
         clocks = _clocks(outcome.counters) if outcome.counters else ""
         weights = _weights(outcome.weights[0])
     rate = outcome.clocks / outcome.seconds if outcome.seconds else 0
-    samples = max(result["samples"], 1)
     return PAGE.substitute(
         name=escape(spec.name),
         state=verdict[0],
@@ -261,7 +263,8 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
         samples=f"{result['samples']:,}",
         tested=f"{result['test_samples']:,}",
         accuracy=_percent(accuracy[-1]),
-        cycles=f"{result['cycles'] / samples:,.0f}",
+        cycles=f"{outcome.clocks_per_sample:,.0f}",
+        use=f"{result['network_use']:.0%}",
         seconds=f"{outcome.seconds:,.0f}",
         rate=f"{rate:,.0f}",
         chain=_network(outcome, accuracy),
@@ -270,7 +273,7 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
         counters=_table(
             ("counter", *(f"layer {layer.index}" for layer in spec.layers)),
             [
-                ("utilisation", *(f"{share:.1%}" for share in outcome.utilisation)),
+                ("dense-equivalent use", *(f"{share:.0%}" for share in outcome.use)),
                 *((name, *(layer[name] for layer in outcome.counters)) for name in COUNTERS),
             ],
         ),

@@ -2,8 +2,9 @@
 """The compiled network as a Python object: samples and weights in, everything it makes out."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import ceil
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,18 +15,22 @@ from amaranth.hdl import Shape
 from amaranth.lib import data
 
 from golden.spec import NetworkSpec
+from hw.layer import Layer
 from hw.network import Network
+from hw.network_plan import NetworkPlan
 from hw.ports import COUNTERS, Command, Rule
 
 from . import verilator
 from .bench import Reply, Request
 from .harness import CLOCK_VERILOG, FAST_CLOCK_VERILOG, Harness, burst
 
-__all__ = ["Rtl", "Samples", "decode", "packet_words", "training_packets"]
+__all__ = ["Rtl", "Samples", "decode", "packet_words"]
 
 #: What the network makes of some samples: for each layer and quantity an array (samples, ...).
 Samples = list[dict[str, np.ndarray]]
 
+#: Commands that come with inputs.
+SAMPLES = (Command.TRAIN, Command.INFER)
 #: The longest that a layer may be silent, in passes over its weights.
 TIMEOUT = 20
 
@@ -74,20 +79,14 @@ def _integers(bits: np.ndarray, signed: bool) -> np.ndarray:
     return values - ((values >> width - 1) << width) if signed and width else values
 
 
-def packet_words(inputs: int, commands: Sequence[Command], labels: Any, x: Any) -> np.ndarray:
+def packet_words(spec: NetworkSpec, commands: Sequence[Command], labels: Any, x: Any) -> np.ndarray:
     """Write packets as words of `sample`: uint8 (packets, bytes), without the toggle."""
-    words = np.zeros((len(commands), inputs + 3), np.uint8)
-    words[:, :-3] = x
+    width = NetworkPlan(spec).widths[0]
+    words = np.zeros((len(commands), ceil(spec.inputs / width) * width + 3), np.uint8)
+    words[:, : spec.inputs] = x
     words[:, -3] = [command.value for command in commands]
     words[:, -2:] = np.full(len(words), labels, "<u2").reshape(-1, 1).view(np.uint8)
     return words
-
-
-def training_packets(x: Any, labels: Any) -> tuple[list[Command], np.ndarray, np.ndarray]:
-    """Write the commands, labels and inputs that train on samples (n, M) and flush."""
-    x = np.asarray(x)
-    commands = [Command.TRAIN] * len(x) + [Command.FLUSH]
-    return commands, np.append(labels, 0), np.vstack([x, np.zeros_like(x[:1])])
 
 
 class Rtl:
@@ -105,6 +104,10 @@ class Rtl:
         Receives the log, and `waves.vcd` if `waves`.
     waves
         Whether to write waveforms of everything; slow.
+    quick
+        Whether to compile in half the time what then runs half as fast.
+    layer
+        What makes a layer: see `hw.network.Network`.
 
     Raises
     ------
@@ -113,23 +116,36 @@ class Rtl:
         ends early, or falls silent.
     """
 
-    def __init__(self, spec: NetworkSpec, *, folder: Path, waves: bool = False):
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        *,
+        folder: Path,
+        waves: bool = False,
+        quick: bool = False,
+        layer: Callable[..., Any] = Layer,
+    ):
         self.spec = spec
         self.folder = folder
-        network = Network(spec=spec)
+        network = Network(spec=spec, layer=layer)
         self.plans = network.plans
         #: The run-time registers of each layer, as the next call sets them.
         self.lr = [layer.lr for layer in spec.layers]
         self.rule = [Rule.named(layer.rule) for layer in spec.layers]
         #: The counters of each layer as the last packet left it.
         self.counters: list[dict[str, int]] = [{} for _ in spec.layers]
+        #: What each READ among the packets of `run` gave: the weights of each layer, (N, M + 1).
+        self.reads: list[list[np.ndarray]] = []
         #: Clocks since the simulation began.
         self.clocks = 0
         self._harness = Harness(network, self.plans)
         clock = CLOCK_VERILOG if waves else FAST_CLOCK_VERILOG
-        self._model = verilator.build(self._harness, name="lel", verilog_sources=clock, waves=waves)
+        self._model = verilator.build(
+            self._harness, name="lel", verilog_sources=clock, waves=waves, quick=quick
+        )
         self._timeout = TIMEOUT * sum(
-            plan.groups * plan.group_clocks + plan.layer.weights for plan in self.plans
+            plan.groups * (plan.layer.columns + plan.drain_span) + plan.layer.weights
+            for plan in self.plans
         )
         self._pending: Iterator[Reply] = iter(())
         self._failure: Exception | None = None
@@ -202,7 +218,7 @@ class Rtl:
         outputs: Mapping[str, int] | None = None,
     ) -> Iterator[Reply]:
         """Send packets, and what else goes in and out with them."""
-        words = packet_words(self.spec.inputs, commands, labels, x)
+        words = packet_words(self.spec, commands, labels, x)
         records = {f"record{i}": len(words) for i in range(len(self.plans))}
         return self._request(
             inputs={"sample": words, **(inputs or {})}, outputs={**records, **(outputs or {})}
@@ -225,44 +241,63 @@ class Rtl:
                 self.counters[i] = {name: int(record[f"counters.{name}"][-1]) for name in COUNTERS}
         return records
 
-    def run(self, commands: Sequence[Command], labels: Any, x: Any) -> Iterator[Samples]:
+    def run(
+        self,
+        commands: Sequence[Command],
+        labels: Any,
+        x: Any,
+        *,
+        loads: Sequence[Sequence[np.ndarray]] = (),
+    ) -> Iterator[Samples]:
         """Send packets and yield what the layers make of the samples among them, as it comes.
 
         Parameters
         ----------
         commands
-            TRAIN, INFER and FLUSH in any order, but no TRAIN at the end: the local errors of a
-            sample come out during the packet after it.
+            In any order.
         labels, x
-            Labels (packets,) and inputs (packets, M), 0 to 255, of each packet; those of a FLUSH
-            are of no matter.
+            Labels (packets,) and inputs (packets, M), 0 to 255, of each packet; those of a READ or
+            LOAD are of no matter.
+        loads
+            For each LOAD the weights of each layer, (N, M + 1).
 
         Yields
         ------
         Samples
-            All quantities of `sim.harness.Recorder` of the next samples, but `g` and `g_beats` are
-            those of the sample itself; 0 if it does not train. Every layer yields the same samples.
+            All quantities of `sim.harness.Recorder` of the next samples. Every layer yields the
+            same samples. What each READ gave is appended to `reads` at the end.
         """
-        if commands[-1] is Command.TRAIN:
-            raise ValueError("packets must not end with TRAIN; add a FLUSH")
-        is_sample = np.array([command is not Command.FLUSH for command in commands])
+        reads = sum(command is Command.READ for command in commands)
+        outputs = {
+            f"weights_out{i}": reads * plan.layer.weights // burst(plan)
+            for i, plan in enumerate(self.plans)
+        }
+        words: dict[str, list[str]] = {name: [] for name in outputs}
+        kept = np.array([command in SAMPLES for command in commands])
         waiting: Samples = []
-        for reply in self._packets(commands, labels, x):
+        sent = {
+            "inputs": self._load_words(loads) if loads else {},
+            "outputs": outputs if reads else {},
+        }
+        for reply in self._packets(commands, labels, x, **sent):
+            for name in words:
+                words[name] += reply.words.get(name, [])
             records = self._records(reply)
             if waiting:
                 records = [
                     {name: np.concatenate([old[name], new[name]]) for name in new}
                     for old, new in zip(waiting, records, strict=True)
                 ]
-            ready = min(len(record["y"]) for record in records) - (not reply.done)
-            waiting = [{name: v[max(ready, 0) :] for name, v in r.items()} for r in records]
-            if ready > 0:
-                kept, is_sample = is_sample[:ready], is_sample[ready:]
-                yield [_aligned(record, kept) for record in records]
+            ready = min(len(record["y"]) for record in records)
+            waiting = [{name: v[ready:] for name, v in r.items()} for r in records]
+            mask, kept = kept[:ready], kept[ready:]
+            if mask.any():
+                yield [{name: v[:ready][mask] for name, v in r.items()} for r in records]
+        self.reads += self._read_words(words, reads)
 
     def train(self, x: Any, labels: Any) -> Iterator[Samples]:
-        """Train on samples (n, M) with labels (n,), apply the last update; yield as `run`."""
-        return self.run(*training_packets(x, labels))
+        """Train on samples (n, M) with labels (n,); yield as `run`."""
+        return self.run([Command.TRAIN] * len(x), labels, x)
 
     def infer(self, x: Any, labels: Any) -> Iterator[Samples]:
         """Infer samples (n, M); `correct` compares with labels (n,); yield as `run`."""
@@ -270,42 +305,30 @@ class Rtl:
 
     def read(self) -> list[np.ndarray]:
         """Read the weights of each layer: int64 (N, M + 1)."""
-        harness = self._harness
-        outputs = {
-            f"weights_out{i}": plan.layer.weights // burst(plan)
-            for i, plan in enumerate(self.plans)
-        }
-        words: dict[str, list[str]] = {name: [] for name in outputs}
-        for reply in self._packets([Command.READ], outputs=outputs):
-            self._records(reply)
-            for name in words:
-                words[name] += reply.words[name]
-        return [
-            decode(harness.signature.members[name].shape, words[name])["weights"].reshape(
-                plan.layer.neurons, plan.layer.columns
-            )
-            for name, plan in zip(words, self.plans, strict=True)
-        ]
+        for _ in self.run([Command.READ], 0, 0):
+            pass
+        return self.reads.pop()
 
     def load(self, weights: Sequence[np.ndarray]):
         """Replace the weights of each layer, (N, M + 1)."""
-        inputs = {
-            f"weights_in{i}": np.asarray(w, "<i4").reshape(-1, burst(plan)).view(np.uint8)
-            for i, (plan, w) in enumerate(zip(self.plans, weights, strict=True))
+        for _ in self.run([Command.LOAD], 0, 0, loads=[weights]):
+            pass
+
+    def _load_words(self, loads: Sequence[Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
+        """Write the weights of LOADs as words of `weights_in`."""
+        return {
+            f"weights_in{i}": np.concatenate(
+                [np.asarray(weights[i], "<i4").reshape(-1, burst(plan)) for weights in loads]
+            ).view(np.uint8)
+            for i, plan in enumerate(self.plans)
         }
-        for reply in self._packets([Command.LOAD], inputs=inputs):
-            self._records(reply)
 
-
-def _aligned(record: dict[str, np.ndarray], kept: np.ndarray) -> dict[str, np.ndarray]:
-    """Give each of the first packets of a record the local errors that the next one brought."""
-    count = len(kept)
-    aligned = {name: values[:count] for name, values in record.items()}
-    beats = record["g_beats"][1 : count + 1]
-    # After the last packet there is none to bring any.
-    beats = np.append(beats, np.zeros(count - len(beats), int))
-    aligned["g_beats"] = beats
-    aligned["g"] = np.zeros_like(aligned["g"])
-    brought = beats > 0
-    aligned["g"][brought] = record["g"][1 : count + 1][brought[: len(record["g"]) - 1]]
-    return {name: values[kept] for name, values in aligned.items()}
+    def _read_words(self, words: Mapping[str, list[str]], reads: int) -> list[list[np.ndarray]]:
+        """Take words of `weights_out` apart: for each READ the weights of each layer."""
+        layers = [
+            decode(self._harness.signature.members[name].shape, words[name])["weights"].reshape(
+                reads, plan.layer.neurons, plan.layer.columns
+            )
+            for name, plan in zip(words, self.plans, strict=True)
+        ]
+        return [[weights[k] for weights in layers] for k in range(reads)]

@@ -18,7 +18,7 @@ def describe(*layers, inputs, classes=10, **settings):
         "epochs": 2,
         "lr_step": 1,
         **settings,
-        "layer": [{"rule": "sym", **layer} for layer in layers],
+        "layer": [{"rule": "sym", "lanes": 8, **layer} for layer in layers],
     }
     return spec.parse(table, "tiny.toml")
 

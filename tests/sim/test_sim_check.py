@@ -30,7 +30,7 @@ def test_equal(samples):
 
 
 def test_what_only_the_hardware_has_is_ignored(samples):
-    got = [{**layer, "counters.busy": np.zeros(3)} for layer in samples]
+    got = [{**layer, "counters.gap": np.zeros(3)} for layer in samples]
     assert first_difference(samples, got) is None
 
 
@@ -64,6 +64,11 @@ def test_wording():
     assert str(mismatch) == (
         "first mismatch, weights: layer 0, after sample 1000, W[3, 5]: expected -7, got 7 "
         "(values that differ there: 1)"
+    )
+    mismatch = Mismatch("counters", 10, 1, "weight_reads", (), 700, 707, 2)
+    assert str(mismatch) == (
+        "first mismatch, counters: layer 1, after sample 10, weight_reads: expected 700, got 707 "
+        "(values that differ there: 2)"
     )
     mismatch = Mismatch("inference", 0, 2, "prediction", (), 1, 9, 1)
     assert "layer 2, sample 0, prediction: expected 1, got 9" in str(mismatch)

@@ -7,6 +7,7 @@ import pytest
 
 from golden.model import IntegerNetwork
 from golden.spec import load
+from hw.ports import CLOCK_COUNTERS
 from sim import __main__ as cli
 from sim import run
 
@@ -106,7 +107,7 @@ def test_what_only_the_golden_model_does(capsys, tmp_path):
     path = tmp_path / "new.toml"
     path.write_text(TINY.format(batch=1) + "dropout = 2\n")
     message = f"{path}: layer 0: dropout: the hardware drops no neurons; remove it, or train with"
-    for command in ([], ["bench"], ["utilisation"]):
+    for command in ([], ["bench"], ["clocks"]):
         assert message in complaint(capsys, *command, str(path))
 
 
@@ -125,7 +126,7 @@ def test_nothing_to_train_on(capsys, tmp_path):
     assert f"{path}: data: nothing to train on" in complaint(capsys, str(path))
 
 
-@pytest.mark.parametrize("command", [[], ["bench"], ["utilisation"]])
+@pytest.mark.parametrize("command", [[], ["bench"], ["clocks"]])
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as exit:
         cli.main([*command, "--help"])
@@ -144,10 +145,31 @@ def test_bench(capsys, config):
     ]
 
 
-def test_utilisation(capsys, config):
-    assert cli.main(["utilisation", config, "--samples", "5"]) == 0
-    output = capsys.readouterr().out
-    assert "random pixels" in output
-    layer = next(line for line in output.splitlines() if line.startswith("    0")).split()
-    assert layer[1] == "6"
-    assert layer[4:] == ["1.0000", "1.0000"]
+def test_clocks(capsys, config):
+    command = ["clocks", config, "--after", "0", "30", "--samples", "40", "--first", "50"]
+    assert cli.main(command) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("tiny, 3 lanes, training, batch 1")
+    heads = [line for line in lines if line.startswith("samples")]
+    assert [line.split("   ")[0] for line in heads] == [
+        "samples 1 to 40",
+        "samples 1 to 50",
+        "samples 31 to 70",
+    ]
+    assert all(line.split()[-3:] == ["layer", "0", "network"] for line in heads)
+    rows = [line.split() for line in lines]
+    for k, row in enumerate(rows):
+        if row[0] == "clocks":
+            # All of them, shared out; rounded to a tenth.
+            parts = {
+                name: float(value) for name, value in rows[k + 1 : k + 1 + len(CLOCK_COUNTERS)]
+            }
+            assert tuple(parts) == CLOCK_COUNTERS
+            assert sum(parts.values()) == pytest.approx(float(row[1]), abs=0.5)
+            assert row[1] == row[2]
+    assert len([row for row in rows if row[0] == "use"]) == 3
+
+
+def test_clocks_of_more_samples_than_there_are(capsys, config):
+    message = "--after, --samples, --first: 20500 samples are asked for, and 1 epochs have 1437"
+    assert message in complaint(capsys, "clocks", config)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw.ports import Command
-from sim.rtl import decode, packet_words, training_packets
+from sim.rtl import decode, packet_words
+from tests.sim.networks import describe
 
 SHAPES = st.builds(Shape, st.integers(1, 48), st.booleans())
 
@@ -53,18 +54,12 @@ def test_decode_names_what_is_inside():
     }
 
 
-def test_packet_words():
-    x = np.array([[1, 255], [7, 0]])
-    words = packet_words(2, [Command.INFER, Command.TRAIN], np.array([3, 0x102]), x)
+@pytest.mark.parametrize(("inputs", "filled"), [(2, 2), (8, 8), (9, 16)])
+def test_packet_words(inputs, filled):
+    """Inputs, zeros up to whole beats, the command, the label."""
+    spec = describe({"neurons": 2}, inputs=inputs)
+    x = np.arange(1, 2 * inputs + 1).reshape(2, inputs)
+    words = packet_words(spec, [Command.INFER, Command.TRAIN], np.array([3, 0x102]), x)
     assert words.dtype == np.uint8
-    assert words.tolist() == [[1, 255, 1, 3, 0], [7, 0, 0, 2, 1]]
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_training_packets(count):
-    x, labels = np.ones((count, 2), np.uint8), np.full(count, 5)
-    commands, all_labels, all_x = training_packets(x, labels)
-    assert commands == [Command.TRAIN] * count + [Command.FLUSH]
-    assert len(all_labels) == len(all_x) == count + 1
-    assert (all_labels[:count] == 5).all()
-    assert (all_x[:count] == 1).all()
+    for word, row, end in zip(words, x, ([1, 3, 0], [0, 2, 1]), strict=True):
+        assert word.tolist() == [*row, *[0] * (filled - inputs), *end]

@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from golden import spec as golden_spec
 from hw.plan import LayerPlan
-from hw.ports import COUNTERS, Command
+from hw.ports import COUNTERS, Command, Rule
 from sim.harness import Recorder, SampleSource, WeightSink, WeightSource, burst
 
 
@@ -57,27 +57,34 @@ def sink(stream, received, *, seed):
     return testbench
 
 
-@pytest.mark.parametrize("inputs", [1, 2, 5])
-def test_sample_source(inputs):
-    source = SampleSource(inputs=inputs, classes=7)
+@pytest.mark.parametrize(("inputs", "width"), [(1, 1), (5, 5), (5, 2), (6, 3), (9, 8)])
+def test_sample_source(inputs, width):
+    """Dense beats of all inputs, the last filled up with zeros; of a command one beat."""
+    source = SampleSource(plan(inputs=inputs, classes=7), width)
     received = []
-    commands = [Command.TRAIN, Command.FLUSH, Command.INFER, Command.READ, Command.TRAIN]
+    commands = [Command.TRAIN, Command.LOAD, Command.INFER, Command.READ, Command.TRAIN]
     samples = [[random.Random(k).randrange(256) for _ in range(inputs)] for k in range(5)]
+    filled = [[*x, *[0] * (-inputs % width)] for x in samples]
+    beats = [[x[first : first + width] for first in range(0, inputs, width)] for x in filled]
 
     async def feed(ctx):
-        for k, (command, x) in enumerate(zip(commands, samples, strict=True)):
+        for k, (command, x) in enumerate(zip(commands, beats, strict=True)):
             word = {"x": x, "command": command.value, "label": k, "toggle": ~k & 1}
             ctx.set(source.word, word)
             while ctx.get(source.accepted) != ~k & 1:
                 await ctx.tick()
 
     simulate(source, feed, sink(source.o, received, seed=inputs))
-    expected = [
-        (command, k, value)
-        for k, (command, x) in enumerate(zip(commands, samples, strict=True))
-        for value in (x if command in (Command.TRAIN, Command.INFER) else x[:1])
-    ]
-    assert [(b.header.command, b.header.label, b.x[0]) for b in received] == expected
+    expected = []
+    for label, (command, x) in enumerate(zip(commands, beats, strict=True)):
+        sent = x if command in (Command.TRAIN, Command.INFER) else x[:1]
+        expected += [
+            (command, label, k == len(sent) - 1, width * (k > 0), beat)
+            for k, beat in enumerate(sent)
+        ]
+    assert [
+        (b.header.command, b.header.label, b.last, b.gap, list(b.x)) for b in received
+    ] == expected
 
 
 @pytest.mark.parametrize(("neurons", "inputs", "words"), [(4, 15, 64), (1, 12, 13), (2, 66, 2)])
@@ -140,7 +147,7 @@ class Layer:
         for _ in range(self.random.randrange(3)):
             await ctx.tick()
 
-    async def beats(self, ctx, name, values):
+    async def beats(self, ctx, name, values, *, end=True):
         taps, width = self.recorder.monitor, self.recorder.plan.drain_width
         tap, beat = {
             "y": (taps.activations, taps.activations.payload.y),
@@ -149,13 +156,15 @@ class Layer:
         for k in range(0, len(values), width):
             await self.wait(ctx)
             ctx.set(beat, values[k : k + width])
+            ctx.set(taps.activations.payload.last, end and k + width >= len(values))
             ctx.set(tap.valid, 1)
             await ctx.tick()
             ctx.set(tap.valid, 0)
 
     async def scores(self, ctx, s, e):
         taps = self.recorder.monitor
-        for tap, value in (taps.scores, {"s": s}), (taps.errors, {"e": e}):
+        errors = {"e": e, "update": any(e)}
+        for tap, value in (taps.scores, {"s": s}), (taps.errors, errors):
             await self.wait(ctx)
             ctx.set(tap.payload, value)
             ctx.set(tap.valid, 1)
@@ -193,9 +202,8 @@ def test_recorder(seed):
     component, layer, words, read = recorder(seed)
 
     async def drive(ctx):
-        ctx.set(component.counters.busy, 99)
-        # A sample that trains, one that does not, and a flush. The local errors of the first
-        # come while the second is processed.
+        ctx.set(component.counters.forward, 99)
+        # A sample that updates, one that does not, one whose errors are all 0, and a command.
         await layer.beats(ctx, "y", [1, 2, 3, 255])
         await layer.scores(ctx, [-5, 6, -7], [-255, 255, 0])
         await layer.result(ctx, Command.TRAIN, 1)
@@ -203,38 +211,71 @@ def test_recorder(seed):
         await layer.beats(ctx, "y", [5, 6, 7, 8])
         await layer.scores(ctx, [1, 2, 3], [0, 0, 0])
         await layer.result(ctx, Command.INFER, 2)
-        await layer.result(ctx, Command.FLUSH, 0)
+        await layer.beats(ctx, "y", [9, 0, 0, 0])
+        await layer.scores(ctx, [4, 5, 6], [0, 0, 0])
+        await layer.result(ctx, Command.TRAIN, 0)
         await layer.result(ctx, Command.READ, 0)
         for _ in range(5):
             await ctx.tick()
 
     simulate(component, drive, read)
-    train, infer, flush, *rest = words
-    assert len(rest) == 1
-    assert (list(train.y), train.y_beats, train.g_beats) == ([1, 2, 3, 255], 4, 0)
+    train, infer, quiet, command = words
+    assert (list(train.y), train.y_beats, train.g_beats) == ([1, 2, 3, 255], 4, 4)
     assert (list(train.s), list(train.e)) == ([-5, 6, -7], [-255, 255, 0])
+    assert list(train.g) == [-10, 20, -30, 40]
     assert (train.result.header.command, train.result.header.label) == (Command.TRAIN, 1)
     assert train.result.prediction == 2
-    assert train.counters.busy == 99
-    assert (list(infer.y), list(infer.g)) == ([5, 6, 7, 8], [-10, 20, -30, 40])
-    assert (infer.y_beats, infer.g_beats, infer.overrun) == (4, 4, 0)
-    assert (flush.g_beats, flush.result.header.command) == (0, Command.FLUSH)
+    assert train.counters.forward == 99
+    assert (list(infer.y), list(infer.g)) == ([5, 6, 7, 8], [0] * 4)
+    assert (infer.y_beats, infer.g_beats, infer.overrun) == (4, 0, 0)
+    assert (list(quiet.y), quiet.g_beats, list(quiet.s)) == ([9, 0, 0, 0], 0, [4, 5, 6])
+    assert command.result.header.command == Command.READ
 
 
-def test_recorder_flush_brings_local_errors():
+@pytest.mark.parametrize("result_first", [False, True])
+def test_recorder_waits_for_local_errors(result_first):
+    """A sample that updates is complete with the last of its g; by then the next may have y."""
     component, layer, words, read = recorder()
 
     async def drive(ctx):
         await layer.beats(ctx, "y", [1, 2, 3, 4])
         await layer.scores(ctx, [0, 0, 0], [1, 2, 3])
-        await layer.result(ctx, Command.TRAIN, 0)
-        await layer.beats(ctx, "g", [9, 8, 7, 6])
-        await layer.result(ctx, Command.FLUSH, 0)
+        if result_first:
+            await layer.result(ctx, Command.TRAIN, 0)
+        await layer.beats(ctx, "g", [9, 8, 7])
+        for _ in range(5):
+            await ctx.tick()
+        assert not words
+        await layer.beats(ctx, "g", [6])
+        await layer.beats(ctx, "y", [5, 5], end=False)
+        if not result_first:
+            assert not words
+            await layer.result(ctx, Command.TRAIN, 0)
         for _ in range(5):
             await ctx.tick()
 
     simulate(component, drive, read)
-    assert (list(words[1].g), words[1].g_beats) == ([9, 8, 7, 6], 4)
+    assert [(list(word.y), list(word.g), word.g_beats) for word in words] == [
+        ([1, 2, 3, 4], [9, 8, 7, 6], 4)
+    ]
+
+
+def test_recorder_frozen():
+    """A layer that is frozen makes no local errors, and nothing waits for them."""
+    component, layer, words, read = recorder()
+
+    async def drive(ctx):
+        ctx.set(component.rule, Rule.FROZEN)
+        await layer.beats(ctx, "y", [1, 2, 3, 4])
+        await layer.scores(ctx, [0, 0, 0], [1, 2, 3])
+        # What the next sample is trained by does not concern this one.
+        ctx.set(component.rule, Rule.SYM)
+        await layer.result(ctx, Command.TRAIN, 0)
+        for _ in range(5):
+            await ctx.tick()
+
+    simulate(component, drive, read)
+    assert [(list(word.e), word.g_beats) for word in words] == [([1, 2, 3], 0)]
 
 
 def test_recorder_result_before_scores():
@@ -246,7 +287,7 @@ def test_recorder_result_before_scores():
         for _ in range(5):
             await ctx.tick()
         assert not words
-        await layer.scores(ctx, [4, 5, 6], [1, 2, 3])
+        await layer.scores(ctx, [4, 5, 6], [0, 0, 0])
         for _ in range(5):
             await ctx.tick()
 

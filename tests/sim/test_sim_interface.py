@@ -46,11 +46,9 @@ def trains_as(rtl, weights, seed):
 
 @pytest.mark.parametrize("samples", [1, 4])
 def test_weights_are_what_was_loaded(tmp_path, samples):
-    """After a LOAD nothing of what was trained before is left, with or without a FLUSH."""
+    """After a LOAD nothing of what was trained before is left."""
     with Rtl(tiny(), folder=tmp_path) as rtl:
-        for seed, then in enumerate(
-            ([], [Command.FLUSH], [Command.INFER], [Command.READ], [Command.FLUSH, Command.FLUSH])
-        ):
+        for seed, then in enumerate(([], [Command.INFER], [Command.READ])):
             x, labels = noise(rtl.spec, samples, seed=seed)
             for pixels, label in zip(x, labels, strict=True):
                 send(rtl, Command.TRAIN, pixels, label)
@@ -65,25 +63,23 @@ def test_weights_are_what_was_loaded(tmp_path, samples):
             trains_as(rtl, weights, seed)
 
 
-def test_update_may_be_due_until_flush(tmp_path):
-    """The next sample or a FLUSH applies a sample's update; another FLUSH changes nothing."""
+def test_weights_are_current(tmp_path):
+    """A READ right after a sample shows what it has made of the weights; samples after it go on."""
     with Rtl(tiny(), folder=tmp_path) as rtl:
         golden = IntegerNetwork(rtl.spec)
-        x, labels = noise(rtl.spec, 2)
+        x, labels = noise(rtl.spec, 4)
         for pixels, label in zip(x, labels, strict=True):
             send(rtl, Command.TRAIN, pixels, label)
             golden.train(pixels[None], [label])
-        send(rtl, Command.FLUSH)
-        expected = [layer.W.numpy() for layer in golden.layers]
-        assert same(rtl.read(), expected)
-        send(rtl, Command.FLUSH)
-        assert same(rtl.read(), expected)
+            expected = [layer.W.numpy() for layer in golden.layers]
+            for _ in range(2):
+                assert same(rtl.read(), expected)
 
 
 def test_registers_may_change_when_the_record_has_come(tmp_path):
     """The rule and rate of a sample are those that stood when its errors were made."""
     with Rtl(tiny(), folder=tmp_path) as rtl:
-        for end in Command.FLUSH, Command.INFER:
+        for end in None, Command.INFER:
             golden = IntegerNetwork(rtl.spec)
             weights = any_weights(rtl.spec, 5)
             for model, w in zip(golden.layers, weights, strict=True):
@@ -94,10 +90,11 @@ def test_registers_may_change_when_the_record_has_come(tmp_path):
             send(rtl, Command.TRAIN, x[0], labels[0])
             rtl.lr = [lr + 2 for lr in rtl.lr]
             rtl.rule = [Rule.FROZEN] * len(rtl.rule)
-            send(rtl, end, x[0])
+            if end:
+                send(rtl, end, x[0])
+            changed = rtl.read()
             rtl.lr, rtl.rule = before
             golden.train(x, labels)
-            changed = rtl.read()
             assert same(changed, [layer.W.numpy() for layer in golden.layers])
             assert not same(changed, weights)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hw.plan import LayerPlan
-from hw.ports import COUNTERS, Command
+from hw.ports import CLOCK_COUNTERS, COUNTERS, Command
 from sim.harness import burst
 from sim.rtl import Rtl
 from sim.verilator import SimulationError
@@ -33,28 +33,33 @@ def test_all_samples_come_in_order(rtl):
         assert all((part["command"] == Command.TRAIN.value).all() for part in layer)
 
 
-def test_inference_has_no_local_errors(rtl):
-    x, labels = noise(rtl.spec, 6)
-    commands = [Command.TRAIN, Command.INFER, Command.FLUSH, Command.INFER, Command.INFER]
-    (samples,) = rtl.run(commands, labels[:5], x[:5])
-    for plan, layer in zip(rtl.plans, samples, strict=True):
-        assert layer["g_beats"].tolist() == [plan.sample_beats, 0, 0, 0]
-        assert not layer["g"][1:].any()
-
-
-def test_train_cannot_be_last(rtl):
-    with pytest.raises(ValueError, match="packets must not end with TRAIN; add a FLUSH"):
-        next(rtl.run([Command.TRAIN], [0], np.zeros((1, 6))))
+def test_local_errors_come_with_updates(rtl):
+    """A run may end with TRAIN; only samples whose errors change weights have local errors."""
+    x, labels = noise(rtl.spec, 5)
+    commands = [Command.TRAIN, Command.INFER, Command.TRAIN, Command.INFER, Command.TRAIN]
+    records = list(rtl.run(commands, labels, x))
+    for k, plan in enumerate(rtl.plans):
+        layer = {name: np.concatenate([r[k][name] for r in records]) for name in records[0][k]}
+        updates = layer["e"].any(axis=1)
+        assert updates[0]
+        assert not updates[[1, 3]].any()
+        assert layer["g_beats"].tolist() == (plan.sample_beats * updates).tolist()
+        assert not layer["g"][~updates].any()
 
 
 def test_counters(rtl):
-    for _ in rtl.train(*noise(rtl.spec, 3)):
+    """They say what happened so far, also of the packet that ends a call."""
+    x, labels = noise(rtl.spec, 3)
+    for _ in rtl.train(x, labels):
         pass
+    rtl.read()
     for counters in rtl.counters:
         assert set(counters) == set(COUNTERS)
-        parts = ("busy", "stall_input", "stall_error", "stall_output", "other")
-        assert counters["cycles"] == sum(counters[name] for name in parts)
+        assert counters["cycles"] == sum(counters[name] for name in CLOCK_COUNTERS)
         assert 0 < counters["cycles"] <= rtl.clocks
+    first, plan = rtl.counters[0], rtl.plans[0]
+    assert first["columns_skipped"] == (x == 0).sum()
+    assert first["forward"] == plan.groups * ((x != 0).sum() + len(x))
 
 
 def test_silence_is_an_error(tmp_path):

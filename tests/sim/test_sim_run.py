@@ -3,16 +3,19 @@
 
 import json
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
+from golden import events
 from golden.errors import InputError
 from golden.model import IntegerNetwork
+from golden.order import pieces
 from golden.weights import WeightsError, load
 from hw.ports import COUNTERS
-from sim import run
+from sim import check, run
 from sim.check import Mismatch, Pair
 from sim.run import simulate
 from sim.verilator import SimulationError
@@ -26,6 +29,19 @@ def spec():
 
 def result_of(folder):
     return json.loads((folder / "result.json").read_text())
+
+
+def events_of(spec):
+    """Count what both epochs take, by the golden model."""
+    golden, given = IntegerNetwork(spec), data(spec)
+    totals = [Counter() for _ in spec.layers]
+    for epoch, chosen in pieces(spec.seed, 10, 0, 20):
+        for k in chosen:
+            x = given.train_x[k : k + 1]
+            steps = golden.train(x, given.train_y[k : k + 1], epoch=epoch)
+            for total, counted in zip(totals, events.count(spec, x, steps), strict=True):
+                total.update({name: int(value[0]) for name, value in counted.items()})
+    return totals
 
 
 def test_success(spec, tmp_path):
@@ -53,15 +69,17 @@ def test_success(spec, tmp_path):
     assert result["epochs"][-1] == {"samples": 20, "test_accuracy": right}
     assert [epoch["samples"] for epoch in result["epochs"]] == [10, 20]
     assert result["values_compared"] == outcome.compared
-    for layer, counters, use in zip(
-        spec.layers, result["counters"], result["utilisation"], strict=True
+    for layer, counters, use, counted in zip(
+        spec.layers, result["counters"], result["use"], events_of(spec), strict=True
     ):
         assert set(counters) == set(COUNTERS)
-        # 20 steps, and a flush after each piece of 4, 4 and 2 samples in both epochs.
-        assert counters["weight_reads"] == layer.weights * 26
-        assert counters["weight_writes"] == layer.weights * 20
-        assert counters["macs"] == 2 * layer.weights * 20
-        assert use == counters["macs"] / (2 * layer.lanes * counters["cycles"])
+        assert counters["forward"] == counted["forward"]
+        # Of the last sample in each of six pieces, some comes after its record.
+        for name in ("update", "columns_skipped", "weight_reads", "weight_writes"):
+            assert 0.5 * counted[name] < counters[name] <= counted[name]
+        clocks = result["cycles"] / 20
+        assert use == pytest.approx(2 * layer.weights / (layer.lanes * clocks))
+    assert result["network_use"] == pytest.approx(2 * (49 + 40) / (5 * clocks))
     assert result["cycles"] == max(counters["cycles"] for counters in result["counters"])
     page = (tmp_path / "report.html").read_text()
     assert "Bit-exact" in page
@@ -89,6 +107,22 @@ def test_wrong_initial_weight(spec, tmp_path):
     wrong = int(golden.layers[1].W[2, 3])
     assert outcome.mismatch == Mismatch("weights", 0, 1, "W", (2, 3), wrong, wrong - 1, 1)
     assert result_of(tmp_path)["samples"] == 0
+
+
+@pytest.mark.parametrize("name", events.COUNTS)
+def test_wrong_count(spec, tmp_path, monkeypatch, name):
+    count_layer = check.count_layer
+
+    def wrong(layer, x, *errors):
+        counts = count_layer(layer, x, *errors)
+        return {**counts, name: counts[name] + (layer.index == 1)}
+
+    monkeypatch.setattr(check, "count_layer", wrong)
+    outcome = simulate(spec, data(spec), out=tmp_path, samples=10, every=10, quiet=True)
+    found = outcome.mismatch
+    assert (found.stage, found.sample, found.layer) == ("counters", 10, 1)
+    assert (found.quantity, found.index, found.expected) == (name, (), found.got + 10)
+    assert found.count == 1
 
 
 class Wrong:
