@@ -24,7 +24,8 @@ from golden.errors import InputError, quoted
 from golden.files import check_folder, check_place, write_text
 from golden.spec import NetworkSpec
 from hw.description import describe
-from hw.estimate import BOARDS, Estimate, estimate
+from hw.devices import device
+from hw.estimate import Estimate, estimate
 
 from .build import ROOM, BuildError, Result, build, prepare, tool
 from .host import BAUD, Board, LinkError
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     board = argparse.ArgumentParser(add_help=False)
     board.add_argument("board", choices=["ulx3s"])
-    board.add_argument("--size", choices=PLATFORMS, default="85F", help="variant (%(default)s)")
+    board.add_argument("--size", choices=PLATFORMS, help="variant (the description's `size`)")
     board.add_argument(
         "--freq", type=_megahertz, default=100, metavar="MHZ", help="system clock (%(default)s)"
     )
@@ -165,16 +166,20 @@ def _megahertz(text: str) -> float:
 
 
 def _folder(arguments: argparse.Namespace, spec: NetworkSpec) -> Path:
-    return BUILD / f"{arguments.board}-{arguments.size}" / spec.name
+    return BUILD / f"{arguments.board}-{spec.size}" / spec.name
+
+
+def _described_for(arguments: argparse.Namespace) -> NetworkSpec:
+    """Load the description, its lanes chosen for the board that is built for."""
+    return describe(arguments.config, board=arguments.board, size=arguments.size)
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    spec = describe(arguments.config)
-    size = arguments.size
+    spec = _described_for(arguments)
     expected = estimate(spec)
-    lacking = expected.lacking(BOARDS[arguments.board][size])
+    lacking = expected.lacking(device(spec))
     if lacking:
-        raise UsageError(f"{spec.path}: does not fit a {size}: {lacking}")
+        raise UsageError(f"{spec.path}: does not fit a {spec.size}: {lacking}")
     folder = _folder(arguments, spec)
     check_folder(folder, ROOM)
     # Hardware that is refused is never elaborated, which Amaranth would warn of.
@@ -183,11 +188,11 @@ def _build(arguments: argparse.Namespace) -> int:
         top = ULX3STop(spec, frequency=round(arguments.freq * 1e6), baud=arguments.baud)
     except ValueError as error:
         raise UsageError(f"{spec.path} on {arguments.board}: {error}") from error
-    plan = prepare(PLATFORMS[size](), top)
+    plan = prepare(PLATFORMS[spec.size](), top)
     # Each seed once, in the order in which they were given.
     results = build(plan, folder, f"{spec.name}.bit", list(dict.fromkeys(arguments.seeds)))
     best = max(results, key=lambda result: result.fmax)
-    title = f"{spec.name} on {arguments.board}-{size}"
+    title = f"{spec.name} on {arguments.board}-{spec.size}"
     print(_table(title, results, expected))
     summary = json.dumps(_summary(title, best, results, expected), indent=2)
     write_text(folder / "summary.json", summary + "\n")
@@ -235,7 +240,7 @@ def _program(arguments: argparse.Namespace) -> int:
     # What will be missed at the end is looked for at the beginning.
     name = tool("OPENFPGALOADER")
     status = _build(arguments)
-    spec = describe(arguments.config)
+    spec = _described_for(arguments)
     bitstream = _folder(arguments, spec) / f"{spec.name}.bit"
     command = [name, "-b", arguments.board, str(bitstream)]
     loader = subprocess.run(command, check=False)

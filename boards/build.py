@@ -335,8 +335,15 @@ def _run(command: Sequence[str], folder: Path, title: str, log: str = ""):
         if process.returncode:
             said.seek(0)
             lines = said.read().splitlines()
-            errors = [line for line in lines if "ERROR" in line] or lines[-5:]
-            raise BuildError(f"{name} failed in {folder}: {' '.join(errors) or 'no message'}")
+            errors = [line for line in lines if "ERROR" in line]
+            if errors:
+                raise BuildError(f"{name} failed in {folder}: {' '.join(errors)}")
+            # Rarely, Yosys' ABC ends so as WebAssembly, where a native build of it does not.
+            raise BuildError(
+                f"{name} failed in {folder} without a reason, after saying: "
+                f"{' '.join(lines[-5:]) or 'nothing'}; another build of the tool may be named in "
+                "YOSYS, NEXTPNR_ECP5 or ECPPACK"
+            )
 
 
 def _stage(log: Path) -> str:

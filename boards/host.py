@@ -20,6 +20,7 @@ from golden.spec import NetworkSpec
 from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Rule
 
+from . import runs
 from .frames import END, HEADER, Decoder, Frame, line_size
 from .protocol import COUNTER_BYTES, VERSION, WEIGHT_BYTES, Code, Info, Op, fingerprint
 from .uart import BYTE_BITS
@@ -144,8 +145,7 @@ class Board:
         }
 
     def read_weights(self) -> list[np.ndarray]:
-        """Apply the last update, then read the weights: one int array (N, M + 1) a layer."""
-        self._ask(Op.FLUSH)
+        """Read the weights: one int array (N, M + 1) a layer."""
         sequence = self._send(Op.READ)
         weights = []
         for layer in self.spec.layers:
@@ -177,7 +177,7 @@ class Board:
     def _samples(self, op: Op, images, labels, *, strict: bool) -> Iterator[Sequence[int]]:
         classes = self.spec.classes
         requests = (
-            (op, _whole("a label", label, 0, classes - 1), self._pixels(image))
+            (op, _whole("a label", label, 0, classes - 1), self._runs(image))
             for image, label in zip(images, labels, strict=strict)
         )
         for frame in self._exchange(requests):
@@ -188,14 +188,14 @@ class Board:
                 )
             yield tuple(frame.body)
 
-    def _pixels(self, image) -> bytes:
+    def _runs(self, image) -> bytes:
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.shape != (self.spec.inputs,):
             raise InputError(
                 f"an image must be pixels of type uint8 and shape ({self.spec.inputs},), not "
                 f"{image.dtype} {image.shape}"
             )
-        return image.tobytes()
+        return runs.encode(image)
 
     def _greet(self) -> Info:
         """Begin a session, whatever the board and the line are still busy with."""

@@ -17,8 +17,7 @@ After it, and after power-up, nothing but HELLO is taken.
 
 | operation | argument | body | body of the response |
 |---|---|---|---|
-| TRAIN, INFER | label | M pixels | one prediction a layer |
-| FLUSH | 0 | | |
+| TRAIN, INFER | label | the sample, as runs (`boards.runs`) | one prediction a layer |
 | READ | 0 | | (ROW frames: layer 0 first, n ascending, M + 1 weights each) |
 | LOAD | 0 | | |
 | ROW | layer | M + 1 weights | (all rows of layer 0, then of layer 1, ..., after LOAD) |
@@ -27,20 +26,21 @@ After it, and after power-up, nothing but HELLO is taken.
 | INFO, HELLO | 0 | | see `Info` |
 
 Numbers of more than a byte are little-endian; a weight is a signed number of 2 bytes. A weight
-outside its layer's range ends LOAD as HELLO does. Each counter is taken as it is sent; between
-requests only `cycles` and `stall_input` go on.
+outside its layer's range ends LOAD as HELLO does. A sample is looked through before the network
+gets any of it. Each counter is taken as it is sent. TRAIN may be answered before all weights are
+updated; once they are, only `cycles` and `stall_input` go on between requests.
 """
 
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from amaranth.lib import enum
 
 from golden.spec import NetworkSpec
 from hw.link_limits import WEIGHT_BYTES, body_max, exceeded, ring_bytes
+from hw.network_plan import NetworkPlan
 from hw.plan import LayerPlan, PlanError
 from hw.ports import Command
 
@@ -58,17 +58,19 @@ __all__ = [
 ]
 
 #: Version of the protocol, which INFO states.
-VERSION = 2
+VERSION = 3
 #: Bytes of a counter in a frame.
 COUNTER_BYTES = 6
 
 
 class Op(enum.IntEnum, shape=8):
-    """Operations; the first are the commands of the network."""
+    """Operations; the first are the commands of the network.
+
+    HELLO has the same number in all versions, so that a board of another one says so.
+    """
 
     TRAIN = Command.TRAIN.value
     INFER = Command.INFER.value
-    FLUSH = Command.FLUSH.value
     READ = Command.READ.value
     LOAD = Command.LOAD.value
     ROW = 5
@@ -94,13 +96,17 @@ class Code(enum.IntEnum, shape=8):
     ARGUMENT = 4
     #: The body has another length.
     LENGTH = 5
-    #: A number in the body is out of range.
+    #: A number in the body is out of range, or a run goes beyond the last column or is cut.
     VALUE = 6
 
 
 def fingerprint(spec: NetworkSpec) -> int:
-    """Compute a number that differs, most likely, for networks that compute different things."""
-    return zlib.crc32(repr((spec.inputs, spec.classes, spec.lr_growth, spec.layers)).encode())
+    """Compute a number that differs, most likely, for networks that compute different things.
+
+    Lanes change no bit, so that a host need not know for which board they were chosen.
+    """
+    layers = [replace(layer, lanes=None) for layer in spec.layers]
+    return zlib.crc32(repr((spec.inputs, spec.classes, spec.lr_growth, layers)).encode())
 
 
 @dataclass(frozen=True)
@@ -161,10 +167,8 @@ class LinkShape:
 
     Parameters
     ----------
-    spec
-        The network's description.
-    plans
-        The plan of each of its layers.
+    network
+        The plan of the network.
 
     Raises
     ------
@@ -172,12 +176,26 @@ class LinkShape:
         If a label, a weight or a frame is too large for the protocol.
     """
 
-    spec: NetworkSpec
-    plans: Sequence[LayerPlan]
+    network: NetworkPlan
 
     def __post_init__(self):
         for text in exceeded(self.spec):
             raise PlanError(text)
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The network's description."""
+        return self.network.spec
+
+    @property
+    def plans(self) -> tuple[LayerPlan, ...]:
+        """The plan of each layer."""
+        return self.network.layers
+
+    @property
+    def pixels(self) -> int:
+        """Pixels in a beat of the network's input."""
+        return self.network.widths[0]
 
     @property
     def body_max(self) -> int:

@@ -89,7 +89,7 @@ class ULX3STop(wiring.Component):
         self.dividers = solve(CRYSTAL, frequency)
         clock = int(self.dividers.frequency)
         self._divisor = divisor(clock, baud)
-        shape = LinkShape(spec, NetworkPlan(spec).layers)
+        shape = LinkShape(NetworkPlan(spec))
         self._network = Network(spec=spec, primitives=ECP5)
         self._link = Link(
             shape=shape,

@@ -4,7 +4,7 @@
 What passes where:
 
     rx -> receiver -> control -+-> registers      SET
-                               +-> packets        TRAIN, INFER, FLUSH, READ, LOAD --> network
+                               +-> packets        TRAIN, INFER, READ, LOAD --> network
                                +-> loader         ROW, and what is left of a LOAD --> weights in
                       reader <-+                  the rows of READ                <-- weights out
                          |     +-> responder      the response

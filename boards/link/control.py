@@ -73,10 +73,10 @@ class Checker(wiring.Component):
                 Unit.PACKETS,
                 ~self.loading,
                 argument < self.shape.spec.classes,
-                length == self.shape.spec.inputs,
+                ~empty,
             ),
             (
-                (Op.FLUSH, Op.READ, Op.LOAD),
+                (Op.READ, Op.LOAD),
                 Unit.PACKETS,
                 ~self.loading,
                 argument == 0,
@@ -116,9 +116,10 @@ class Control(wiring.Component):
     """Takes requests from `i`, has each carried out, and then answered.
 
     `go` says which unit is to carry out `request`, whose body is `body`, until `done`; with it,
-    `refused` says that a number was out of range. Then `respond` is high until `responded`, for a
-    response with `code`. `opened` says that a HELLO has arrived: until it is carried out, requests
-    that wait before it are dropped, which `superseded` says.
+    `refused` says that a number was out of range. `again` gives the unit the body from the start,
+    which `keep` makes possible. Then `respond` is high until `responded`, for a response with
+    `code`. `opened` says that a HELLO has arrived: until it is carried out, requests that wait
+    before it are dropped, which `superseded` says.
 
     Parameters
     ----------
@@ -131,6 +132,8 @@ class Control(wiring.Component):
     superseded: Signal
     request: data.View
     body: stream.Interface
+    keep: Signal
+    again: Signal
     go: Signal
     done: Signal
     refused: Signal
@@ -150,6 +153,8 @@ class Control(wiring.Component):
             "superseded": Out(1),
             "request": Out(request()),
             "body": Out(stream.Signature(marked())),
+            "keep": Out(1),
+            "again": In(1),
             "go": Out(Unit),
             "done": In(1),
             "refused": In(1),
@@ -224,9 +229,12 @@ class Control(wiring.Component):
             with m.State("WORK"):
                 m.d.comb += [
                     self.go.eq(unit),
+                    self.keep.eq(1),
                     self.body.valid.eq(self.i.valid & (left != 0)),
                     self.i.ready.eq(self.body.ready & (left != 0)),
                 ]
+                with m.If(self.again):
+                    m.d.sync += left.eq(self.request.length)
                 with m.If(self.done):
                     m.next = "RESPOND"
                     with m.If(self.refused):

@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.parts.register_slice import RegisterSlice
-from hw.ports import LayerSignature, beat
+from hw.ports import LayerSignature, samples
 from hw.primitives import Primitives
 
 from ..protocol import Info, LinkShape, Op
@@ -57,7 +57,7 @@ class Link(wiring.Component):
                 primitives=primitives,
             ),
             "control": Control(shape),
-            "packets": Packets(classes=classes),
+            "packets": Packets(plan=plans[0], pixels=shape.pixels),
             "results": Results(classes=classes, layers=len(plans)),
             "registers": Registers(plans),
             "rows": RowOrder(plans),
@@ -70,7 +70,7 @@ class Link(wiring.Component):
         super().__init__({
             "rx": In(stream.Signature(8)),
             "tx": Out(stream.Signature(8)),
-            "samples": Out(stream.Signature(beat(classes, 1))),
+            "samples": Out(samples(plans[0], shape.pixels)),
             **{f"layer{i}": In(LayerSignature(plan)) for i, plan in enumerate(plans)},
             "seen": Out(1),
             "correct": Out(len(plans)),
@@ -85,14 +85,16 @@ class Link(wiring.Component):
         wiring.connect(m, receiver.o, control.i)
         wiring.connect(m, sender.o, wiring.flipped(self.tx))
         wiring.connect(m, self._parts["words"].o, self._parts["reader"].i)
-        m.d.comb += control.opened.eq(receiver.opened)
+        m.d.comb += [control.opened.eq(receiver.opened), receiver.keep.eq(control.keep)]
         self._connect_units(m, **self._parts)
         self._connect_rows(m, **self._parts)
         self._connect_answers(m, **self._parts)
         self._connect_layers(m, **self._parts)
         return m
 
-    def _connect_units(self, m, *, control, packets, loader, registers, results, **_):
+    def _connect_units(
+        self, m, *, receiver, control, packets, loader, registers, results, **_
+    ):
         """Let the control have requests carried out."""
         request, body = control.request, control.body
         # Only the unit that works takes anything.
@@ -106,6 +108,8 @@ class Link(wiring.Component):
             packets.op.eq(request.op),
             packets.label.eq(request.argument),
             packets.complete.eq(results.complete),
+            receiver.again.eq(packets.again),
+            control.again.eq(packets.again),
             results.clear.eq(packets.clear),
             registers.go.eq(control.go == Unit.REGISTERS),
             registers.layer.eq(request.argument),
@@ -118,7 +122,9 @@ class Link(wiring.Component):
                 packets.done | loader.done | registers.done | (greeting & ~loader.loading)
             ),
             control.refused.eq(
-                (registers.done & registers.refused) | (loader.done & loader.refused)
+                (packets.done & packets.refused)
+                | (registers.done & registers.refused)
+                | (loader.done & loader.refused)
             ),
         ]
         wiring.connect(m, packets.samples, wiring.flipped(self.samples))

@@ -5,9 +5,11 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.ports import beat, result
+from hw.plan import LayerPlan
+from hw.ports import result, samples
 
 from ..protocol import Op
+from .runs import RunReader
 from .sender import marked
 
 __all__ = ["Packets", "Results"]
@@ -56,37 +58,50 @@ class Results(wiring.Component):
 class Packets(wiring.Component):
     """Sends the network the packet of a request while `go` is high, and waits until it is done.
 
-    `done` is high in the last clock, which for LOAD is that in which the network takes it. READ is
-    done when `read` says that all weights have been accepted, too; until then `reading` is high.
-    `clear` says that what the layers say from now on belongs to this packet, and `complete` that
-    all have said it. `seen` is high for a clock when a sample is done.
+    A sample is read twice: first it is only looked through, so that nothing of one that is wrong
+    reaches the network; `again` then asks for the body from the start. Each value is a beat of its
+    own, and a beat of zeros ends the packet.
+
+    `done` is high in the last clock, which for LOAD is that in which the network takes it;
+    `refused` then says that the sample was wrong. READ is done when `read` says that all weights
+    have been accepted, too; until then `reading` is high. `clear` says that what the layers say
+    from now on belongs to this packet, and `complete` that all have said it. `seen` is high for a
+    clock when a sample is done.
 
     Parameters
     ----------
-    classes
-        Of the network.
+    plan
+        Of the first layer.
+    pixels
+        In a beat of the network's input.
     """
 
     go: Signal
     op: Signal
     label: Signal
     body: stream.Interface
+    again: Signal
     samples: stream.Interface
     done: Signal
+    refused: Signal
     reading: Signal
     read: Signal
     clear: Signal
     complete: Signal
     seen: Signal
 
-    def __init__(self, *, classes: int):
+    def __init__(self, *, plan: LayerPlan, pixels: int):
+        self.plan = plan
+        self.pixels = pixels
         super().__init__({
             "go": In(1),
             "op": In(8),
             "label": In(8),
             "body": In(stream.Signature(marked())),
-            "samples": Out(stream.Signature(beat(classes, 1))),
+            "again": Out(1),
+            "samples": Out(samples(plan, pixels)),
             "done": Out(1),
+            "refused": Out(1),
             "reading": Out(1),
             "read": In(1),
             "clear": Out(1),
@@ -96,29 +111,45 @@ class Packets(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        header = self.samples.payload.header
+        m.submodules.runs = runs = RunReader(inputs=self.plan.layer.inputs)
+        wiring.connect(m, wiring.flipped(self.body), runs.body)
+        beat, is_sample, taken = self.samples.payload, Signal(), Signal()
         m.d.comb += [
-            header.command.eq(self.op),
-            header.label.eq(self.label),
-            self.samples.payload.x[0].eq(self.body.payload.byte),
+            beat.header.command.eq(self.op),
+            beat.header.label.eq(self.label),
+            is_sample.eq(self.op <= Op.INFER),
+            taken.eq(self.body.valid & self.body.ready & self.body.payload.last),
         ]
         m.d.sync += self.seen.eq(0)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.clear.eq(self.go)
                 with m.If(self.go):
-                    m.next = "COMMAND"
-                    with m.If(self.op <= Op.INFER):
-                        m.next = "SAMPLE"
-            with m.State("SAMPLE"):
+                    m.next = "LAST BEAT"
+                    with m.If(is_sample):
+                        m.next = "LOOK"
+            with m.State("LOOK"):
+                m.d.comb += [runs.go.eq(1), runs.o.ready.eq(1)]
+                with m.If(taken):
+                    m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.d.comb += [self.refused.eq(runs.wrong), self.again.eq(~runs.wrong)]
+                m.next = "VALUES"
+                with m.If(runs.wrong):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
+            with m.State("VALUES"):
                 m.d.comb += [
-                    self.samples.valid.eq(self.body.valid),
-                    self.body.ready.eq(self.samples.ready),
+                    runs.go.eq(1),
+                    runs.o.ready.eq(self.samples.ready),
+                    self.samples.valid.eq(runs.o.valid),
+                    beat.gap.eq(runs.o.payload.gap),
+                    beat.x[0].eq(runs.o.payload.x),
                 ]
-                with m.If(self.body.valid & self.body.ready & self.body.payload.last):
-                    m.next = "WAIT"
-            with m.State("COMMAND"):
-                m.d.comb += self.samples.valid.eq(1)
+                with m.If(taken):
+                    m.next = "LAST BEAT"
+            with m.State("LAST BEAT"):
+                m.d.comb += [self.samples.valid.eq(1), beat.last.eq(1)]
                 with m.If(self.samples.ready):
                     m.next = "WAIT"
                     with m.If(self.op == Op.READ):
@@ -130,7 +161,7 @@ class Packets(wiring.Component):
                 with m.If(self.read):
                     m.next = "WAIT"
             with m.State("WAIT"), m.If(self.complete):
-                m.d.sync += self.seen.eq(self.op <= Op.INFER)
+                m.d.sync += self.seen.eq(is_sample)
                 m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)

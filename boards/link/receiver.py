@@ -67,7 +67,9 @@ class Ring(wiring.Component):
     """Bytes that become readable, or are forgotten, together.
 
     `store` takes `byte` in; `commit` makes all that were stored since the last `commit` readable,
-    unless one of them found no room, which `overflow` says; `drop` forgets them.
+    unless one of them found no room, which `overflow` says; `drop` forgets them. Bytes that are
+    read while `keep` is high can be read again: `again`, in a clock in which none is read, goes
+    back to the first of them. `keep` rises a clock or more after a byte was read.
 
     Parameters
     ----------
@@ -82,6 +84,8 @@ class Ring(wiring.Component):
     commit: Signal
     drop: Signal
     overflow: Signal
+    keep: Signal
+    again: Signal
     o: stream.Interface
 
     def __init__(self, *, depth: int, primitives: Primitives):
@@ -95,25 +99,30 @@ class Ring(wiring.Component):
             "commit": In(1),
             "drop": In(1),
             "overflow": Out(1),
+            "keep": In(1),
+            "again": In(1),
             "o": Out(stream.Signature(8)),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = memory = self._memory
-        # Bytes between `read` and `committed` are for the reader; those up to `write` may yet be
-        # dropped. One more bit than an address tells full from empty.
+        # Bytes between `read` and `committed` are for the reader, those from `kept` on may be once
+        # more; those up to `write` may yet be dropped. One more bit than an address tells full
+        # from empty.
         pointer = range(2 * self.depth)
-        read, committed, write = (
-            Signal(pointer, name=name) for name in ("read", "committed", "write")
+        kept, read, committed, write = (
+            Signal(pointer, name=name) for name in ("kept", "read", "committed", "write")
         )
+        with m.If(~self.keep):
+            m.d.sync += kept.eq(read)
         m.d.comb += [memory.write_addr.eq(write), memory.write_data.eq(self.byte)]
         with m.If(self.drop):
             m.d.sync += [write.eq(committed), self.overflow.eq(0)]
         with m.Elif(self.commit):
             m.d.sync += committed.eq(write)
         with m.Elif(self.store):
-            with m.If(write - read == self.depth):
+            with m.If(write == kept ^ self.depth):
                 m.d.sync += self.overflow.eq(1)
             with m.Else():
                 m.d.comb += memory.write_enable.eq(1)
@@ -126,7 +135,9 @@ class Ring(wiring.Component):
             self.o.payload.eq(memory.read_data),
             self.o.valid.eq(age == memory.delay),
         ]
-        with m.If(self.o.valid), m.If(self.o.ready):
+        with m.If(self.again):
+            m.d.sync += [age.eq(0), read.eq(kept)]
+        with m.Elif(self.o.valid), m.If(self.o.ready):
             m.d.sync += [age.eq(0), read.eq(read + 1)]
         with m.Else():
             m.d.sync += age.eq(Mux(read == committed, 0, age + 1))
@@ -139,7 +150,8 @@ class FrameReceiver(wiring.Component):
     Bytes are taken as they come, with at least four clocks from one to the next; a frame waits in
     a ring of `depth` bytes until it is read. `rejected` counts the frames not passed on. At the
     start, and once a frame has been rejected, only one whose operation is `opening` is passed on,
-    and then all are again; `opened` is high for a clock as it becomes readable.
+    and then all are again; `opened` is high for a clock as it becomes readable. For `keep` and
+    `again` see `Ring`.
 
     Parameters
     ----------
@@ -157,6 +169,8 @@ class FrameReceiver(wiring.Component):
     o: stream.Interface
     rejected: Signal
     opened: Signal
+    keep: Signal
+    again: Signal
 
     def __init__(self, *, body_max: int, depth: int, opening: int, primitives: Primitives):
         if not 0 <= body_max <= BODY_MAX:
@@ -172,6 +186,8 @@ class FrameReceiver(wiring.Component):
             "o": Out(stream.Signature(8)),
             "rejected": Out(8),
             "opened": Out(1),
+            "keep": In(1),
+            "again": In(1),
         })
 
     def elaborate(self, platform):
@@ -190,6 +206,8 @@ class FrameReceiver(wiring.Component):
             crc.valid.eq(line.valid),
             ring.byte.eq(line.byte),
             ring.store.eq(store & line.valid),
+            ring.keep.eq(self.keep),
+            ring.again.eq(self.again),
         ]
         with m.If(line.valid):
             m.d.sync += left.eq(left - 1)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The response to a request."""
 
+from math import ceil
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hw.ports import COUNTERS
 
@@ -46,7 +49,8 @@ class Responder(wiring.Component):
     def __init__(self, *, shape: LinkShape, info: Info):
         self.info = info
         self.layers = len(shape.plans)
-        counters = 8 * COUNTER_BYTES * len(COUNTERS)
+        counters = COUNTER_BYTES * len(COUNTERS)
+        self._longest = max(self.layers, counters, len(info.encode()))
         super().__init__({
             "go": In(1),
             "done": Out(1),
@@ -55,14 +59,16 @@ class Responder(wiring.Component):
             "rejected": In(8),
             "predictions": In(8 * self.layers),
             "incomplete": In(1),
-            **{f"counters{i}": In(counters) for i in range(self.layers)},
+            **{f"counters{i}": In(8 * counters) for i in range(self.layers)},
             "o": Out(stream.Signature(piece())),
         })
 
     def elaborate(self, platform):
         m = Module()
         out, refused = self.o.payload, Signal()
-        index, left = Signal(8), Signal(16)
+        # Whatever chooses is no wider than need be: a bit more could double the multiplexers.
+        index = Signal(range(ceil(self._longest / PIECE)))
+        left = Signal(range(self._longest + 1))
         m.d.comb += refused.eq(self.code != Code.NONE)
         chosen, size = self._body(m, refused, index)
         body = Signal.like(chosen)
@@ -106,13 +112,14 @@ class Responder(wiring.Component):
         info = Cat(number[:bit], self.incomplete, number[bit + 1 :])
         counters = [getattr(self, f"counters{i}") for i in range(self.layers)]
         # Of each layer first: the multiplexers are narrower that way.
-        counts = Array(Array(_pieces(value))[index] for value in counters)[self.request.argument]
+        layer = self.request.argument[: ceil_log2(self.layers)]
+        counts = Array(Array(_pieces(value))[index] for value in counters)[layer]
         choices = {
             (Op.TRAIN, Op.INFER): (Array(_pieces(self.predictions))[index], len(self.predictions)),
             (Op.COUNTERS,): (counts, len(counters[0])),
             (Op.INFO, Op.HELLO): (Array(_pieces(info))[index], len(info)),
         }
-        chosen, size = Signal(8 * PIECE), Signal(16)
+        chosen, size = Signal(8 * PIECE), Signal(range(self._longest + 1))
         with m.If(refused):
             m.d.comb += [chosen.eq(self.code), size.eq(1)]
         with m.Else(), m.Switch(self.request.op):

@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from boards import runs
 from boards.frames import Decoder, Frame
 from boards.host import Board
 from boards.protocol import Code, Info, Op, fingerprint
@@ -96,9 +97,10 @@ class FakeBoard:
             return
         self.expected = (self.expected + 1) % 2**32
         if frame.op in (Op.TRAIN, Op.INFER):
+            image = runs.decode(frame.body, SPEC.inputs).tobytes()
             if frame.op == Op.TRAIN:
-                self.known[frame.body] = frame.argument
-            body = bytes([self.known.get(frame.body, 0)] * len(SPEC.layers))
+                self.known[image] = frame.argument
+            body = bytes([self.known.get(image, 0)] * len(SPEC.layers))
         elif frame.op == Op.READ:
             yield from ((Op.ROW, row.tobytes()) for array in self.weights for row in array)
         elif frame.op == Op.LOAD:

@@ -2,8 +2,8 @@
 """A port to the link in gates, in Amaranth's simulator, before a stand-in or a network."""
 
 import numpy as np
-from amaranth.hdl import Array, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
@@ -12,13 +12,13 @@ from boards.host import Board
 from boards.link import Link
 from boards.protocol import Info, LinkShape, fingerprint
 from golden.spec import parse
-from hw.plan import LayerPlan
-from hw.ports import COUNTERS, Command, LayerSignature, beat
+from hw.network_plan import NetworkPlan
+from hw.ports import COUNTERS, Command, LayerSignature, is_sample, samples
 from hw.primitives import PORTABLE
 
 TABLE = {
     "name": "tiny",
-    "inputs": 6,
+    "inputs": 9,
     "classes": 5,
     "seed": 1,
     "epochs": 2,
@@ -26,12 +26,20 @@ TABLE = {
     "layer": [{"neurons": 4, "lanes": 2}, {"neurons": 3, "lanes": 1, "rule": "scfb"}],
 }
 SPEC = parse(TABLE, "tiny.toml")
-PLANS = [LayerPlan(layer, SPEC.lr_growth) for layer in SPEC.layers]
+SHAPE = LinkShape(NetworkPlan(SPEC))
+PLANS = SHAPE.plans
+
+
+def sparse(rng, count):
+    """Draw images, many of whose pixels are 0, at times all of them."""
+    images = rng.integers(0, 256, (count, SPEC.inputs), np.uint8)
+    return images * (rng.random(images.shape) < rng.random((count, 1)) - 0.2)
 
 
 def prediction(layer, image, lr, rule):
     """What layer `layer` of the stand-in says of an image."""
-    return (int(np.sum(image)) + 3 * layer + lr + rule.value) % 4
+    places = np.arange(1, len(image) + 1)
+    return (int(np.dot(image, places)) + 3 * layer + lr + rule.value) % 4
 
 
 class StandIn(wiring.Component):
@@ -39,29 +47,24 @@ class StandIn(wiring.Component):
 
     def __init__(self):
         layers = {f"layer{i}": Out(LayerSignature(plan)) for i, plan in enumerate(PLANS)}
-        super().__init__({"i": In(stream.Signature(beat(SPEC.classes, 1))), **layers})
+        super().__init__({"i": In(samples(PLANS[0], SHAPE.pixels)), **layers})
 
     def elaborate(self, platform):
         m = Module()
-        total = Signal(8)
-        position = Signal(8)
+        # Each activation counts as often as its column says, and one more time.
+        base, column = Signal(8), Signal(8)
+        total, value = Signal(8), Signal(8)
         layers = [getattr(self, f"layer{i}") for i in range(len(PLANS))]
-        header = self.i.payload.header
-        is_sample = (header.command == Command.TRAIN) | (header.command == Command.INFER)
-        done = Signal()
+        packet = self.i.payload
+        kept = Signal.like(packet.header)
         busy = Signal(len(PLANS))
-        m.d.comb += self.i.ready.eq(~busy.any())
+        m.d.comb += [self.i.ready.eq(~busy.any()), column.eq(base + packet.gap)]
+        beat = sum((packet.x[i] * (column + i + 1) for i in range(SHAPE.pixels)), Const(0))
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [total.eq(total + self.i.payload.x[0]), position.eq(position + 1)]
-            with m.If(~is_sample | (position == SPEC.inputs - 1)):
-                m.d.sync += position.eq(0)
-                m.d.comb += done.eq(1)
-        with m.If(done):
-            m.d.sync += [total.eq(0), busy.eq(-1)]
-        kept = Signal.like(header)
-        value = Signal.like(total)
-        with m.If(done):
-            m.d.sync += [kept.eq(header), value.eq(total + self.i.payload.x[0])]
+            m.d.sync += [base.eq(column), total.eq(total + beat)]
+            with m.If(packet.last):
+                m.d.sync += [base.eq(0), total.eq(0), busy.eq(-1)]
+                m.d.sync += [kept.eq(packet.header), value.eq(total + beat)]
 
         for i, (plan, layer) in enumerate(zip(PLANS, layers, strict=True)):
             count = plan.layer.weights
@@ -77,13 +80,7 @@ class StandIn(wiring.Component):
                 out.payload.eq(weights[at]),
                 out.valid.eq(busy[i] & (kept.command == Command.READ) & ~finished),
                 into.ready.eq(busy[i] & (kept.command == Command.LOAD) & ~finished),
-                layer.result.valid.eq(
-                    busy[i]
-                    & (
-                        finished
-                        | ((kept.command != Command.READ) & (kept.command != Command.LOAD))
-                    )
-                ),
+                layer.result.valid.eq(busy[i] & (finished | is_sample(kept.command))),
                 layer.result.payload.header.eq(kept),
                 layer.result.payload.prediction.eq(guess),
                 layer.result.payload.correct.eq(guess == kept.label),
@@ -112,12 +109,11 @@ class SimulatedPort:
 
     def __init__(self, network, **info):
         described = {"frequency": 25_000_000, "fingerprint": fingerprint(SPEC), "name": SPEC.name}
-        shape = LinkShape(SPEC, PLANS)
         m = Module()
         m.submodules.network = network
         m.submodules.link = self.link = Link(
-            shape=shape,
-            info=Info(**{**described, "buffer": shape.window, **info}),
+            shape=SHAPE,
+            info=Info(**{**described, "buffer": SHAPE.window, **info}),
             primitives=PORTABLE,
         )
         wiring.connect(m, self.link.samples, network.i)

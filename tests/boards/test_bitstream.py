@@ -33,7 +33,7 @@ def test_small_network(tmp_path, monkeypatch, capsys):
     resources = json.loads((folder / "summary.json").read_text())["resources"]
     used = {key: use["used"] for key, use in resources.items()}
     estimate = {key: use["estimate"] for key, use in resources.items()}
-    assert used["dsp"] == estimate["dsp"] == 2
+    assert used["dsp"] == estimate["dsp"] == 1
     assert used["ebr"] == estimate["ebr"]
     assert used["lut"] == pytest.approx(estimate["lut"], rel=0.2)
     assert used["ff"] == pytest.approx(estimate["ff"], rel=0.1)

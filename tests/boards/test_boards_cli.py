@@ -96,7 +96,21 @@ def test_build(config, fmax, capsys):
     assert summary["met"]
     assert summary["fmax_mhz"] == 119.5
     assert [seed["seed"] for seed in summary["seeds"]] == [3, 7]
-    assert summary["resources"]["dsp"] == {"used": 10, "available": 40, "estimate": 6}
+    assert summary["resources"]["dsp"] == {"used": 10, "available": 40, "estimate": 3}
+
+
+def test_size(config, fmax, capsys):
+    """It is that of the description, unless another is asked for; lanes must fit it."""
+    path = Path(config)
+    path.write_text('size = "45F"\n' + path.read_text())
+    fmax(101.0)
+    assert cli.main(["build", "ulx3s", "--config", config]) == 0
+    assert capsys.readouterr().out.startswith("tiny on ulx3s-45F\n")
+    assert cli.main(["build", "ulx3s", "--config", config, "--size", "25F"]) == 0
+    assert capsys.readouterr().out.startswith("tiny on ulx3s-25F\n")
+    path.write_text(path.read_text().replace("lanes = 2", "lanes = 30"))
+    assert cli.main(["build", "ulx3s", "--config", config, "--size", "12F"]) == 2
+    assert error(capsys) == f"{config}: does not fit a 12F: 31 DSP of 28"
 
 
 def test_timing_not_met(config, fmax, capsys):
@@ -114,7 +128,7 @@ def test_timing_not_met(config, fmax, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config", "mnist", "--size", "12F"], r"mnist\.toml: does not fit a 12F: .*DSP of 28"),
+        (["--config", "mnist", "--size", "12F"], r"mnist\.toml: lanes: no .* ulx3s 12F: .* of 56"),
         (["--config", "none"], "none"),
         (["--config", "mnist-wide"], "batch: the hardware trains on one sample at a time"),
         (["--freq", "999"], r"digits\.toml on ulx3s: the system clock must be between"),
@@ -242,7 +256,7 @@ def test_talk(config, capsys):
     assert cli.main(["talk", "--config", config, "--port", "any"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "tiny at 1e-06 MHz"
-    assert lines[1].startswith("layer 0: cycles 0, busy 1,099,511,627,776, ")
+    assert lines[1].startswith("layer 0: cycles 0, forward 1,099,511,627,776, ")
 
 
 def test_no_such_port(config, capsys):

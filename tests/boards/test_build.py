@@ -173,6 +173,22 @@ def test_tool_fails(tmp_path, monkeypatch):
     assert build(plan(), folder, "net.bit", [1])[0].met
 
 
+@pytest.mark.usefixtures("tools")
+def test_tool_dies(tmp_path, monkeypatch):
+    """A tool that ends without a reason: what it said last, and what may be tried."""
+    failing = tmp_path / "failing"
+    failing.write_text("#!/bin/sh\necho Executing ABC9.\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setenv("YOSYS", str(failing))
+    folder = tmp_path / "out"
+    message = (
+        f"failing failed in {folder} without a reason, after saying: Executing ABC9.; another "
+        "build of the tool may be named in YOSYS, NEXTPNR_ECP5 or ECPPACK"
+    )
+    with pytest.raises(BuildError, match=f"^{re.escape(message)}$"):
+        build(plan(), folder, "net.bit", [1])
+
+
 def test_tool_missing(monkeypatch):
     """A tool that is not there is named, and how to get it."""
     monkeypatch.setenv("YOSYS", "/nowhere/yosys")

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards.frames import BODY_MAX, END, ESC, ESC_END, ESC_ESC, Decoder, Frame, line_size
-from boards.link.receiver import FrameReceiver
+from boards.link.receiver import FrameReceiver, Ring
 from boards.link.sender import PIECE, FrameSender
 from hw.primitives import PORTABLE
+from tests.hw.bench import simulate
 
 BYTE = st.integers(0, 255)
 SPECIAL = st.lists(st.sampled_from([END, ESC, ESC_END, ESC_ESC]), max_size=40).map(bytes)
@@ -238,6 +239,85 @@ def test_receiver_rejects_what_does_not_fit():
     assert (received, rejected) == (passed_on(HELLO, HELLO, short), 1)
     received, rejected = receive([HELLO.encode(), short.encode(), short.encode()], reading=False)
     assert (received, rejected) == (b"", 1)
+
+
+class RingUser:
+    """Both ends of a ring of 8 bytes, in a test bench."""
+
+    def __init__(self, ctx, ring):
+        self.ctx, self.ring = ctx, ring
+
+    async def store(self, data):
+        """Store bytes and commit them; say whether they found room."""
+        ctx, ring = self.ctx, self.ring
+        for byte in data:
+            ctx.set(ring.byte, byte)
+            await self.pulse(ring.store)
+        full = bool(ctx.get(ring.overflow))
+        await self.pulse(ring.drop if full else ring.commit)
+        return not full
+
+    async def read(self, count):
+        """Read bytes."""
+        taken = []
+        for _ in range(count):
+            for _ in range(4):
+                if not self.ctx.get(self.ring.o.valid):
+                    await self.ctx.tick()
+            assert self.ctx.get(self.ring.o.valid)
+            taken.append(self.ctx.get(self.ring.o.payload))
+            await self.pulse(self.ring.o.ready)
+        await self.ctx.tick()
+        return taken
+
+    async def pulse(self, signal):
+        """Set a signal for a clock."""
+        self.ctx.set(signal, 1)
+        await self.ctx.tick()
+        self.ctx.set(signal, 0)
+
+
+def test_ring_is_full():
+    """A byte too many is noticed wherever in the ring, and overwrites nothing."""
+    ring = Ring(depth=8, primitives=PORTABLE)
+
+    async def bench(ctx):
+        user = RingUser(ctx, ring)
+        for _ in range(20):
+            assert await user.store(range(8))
+            assert not await user.store([99])
+            assert await user.read(3) == [0, 1, 2]
+            assert await user.store([8, 9])
+            assert not await user.store([99, 98])
+            assert await user.read(7) == [3, 4, 5, 6, 7, 8, 9]
+
+    simulate(ring, bench)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_ring_is_read_again(count):
+    """What is kept can be read again, and its room is given to nobody until it no longer is."""
+    ring = Ring(depth=8, primitives=PORTABLE)
+
+    async def bench(ctx):
+        user = RingUser(ctx, ring)
+        for _ in range(20):
+            assert await user.store(range(6))
+            assert await user.read(1) == [0]
+            ctx.set(ring.keep, 1)
+            for _ in range(2):
+                assert await user.read(count) == [1, 2, 3, 4, 5][:count]
+                # The byte behind them is there by now, and goes away.
+                await ctx.tick().repeat(4)
+                await user.pulse(ring.again)
+            assert await user.store([6, 7, 8])
+            assert not await user.store([9])
+            assert await user.read(8) == [1, 2, 3, 4, 5, 6, 7, 8]
+            assert not await user.store([9])
+            ctx.set(ring.keep, 0)
+            await ctx.tick()
+
+    simulate(ring, bench)
 
 
 @settings(deadline=None, max_examples=15)

@@ -7,10 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from boards.frames import END, Frame
+from boards.frames import END, HEADER, OVERHEAD, Frame
 from boards.host import TIMEOUT, Board, LinkError
 from boards.protocol import Code, Op
 from golden.errors import InputError
+from hw.link_limits import sample_max
 from hw.ports import COUNTERS
 from tests.boards.fake_board import SPEC, FakeBoard, connect
 
@@ -30,7 +31,8 @@ def test_window():
     board = connect(port)
     assert len(list(board.train(IMAGES, LABELS))) == 30
     # On the line a frame is a CRC and an END longer.
-    assert 2 * (8 + SPEC.inputs) <= port.most_pending <= 100 * 15 / 12
+    body = sample_max(SPEC.inputs)
+    assert 2 * (HEADER + body) <= port.most_pending <= 100 * (OVERHEAD + 1 + body) / (HEADER + body)
 
 
 def test_counters():
@@ -157,8 +159,8 @@ def test_other_protocol():
     port.answers = lambda frame: [(frame.op, b"?")]
     with pytest.raises(LinkError, match=r"^this board speaks another protocol: not a description"):
         connect(port)
-    port = FakeBoard(version=1)
-    with pytest.raises(LinkError, match=r"^this board speaks version 1 of the protocol, not 2"):
+    port = FakeBoard(version=2)
+    with pytest.raises(LinkError, match=r"^this board speaks version 2 of the protocol, not 3"):
         connect(port)
 
 
@@ -190,9 +192,9 @@ def test_sequence_goes_on_at_its_end(monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ((77, Op.FLUSH, 0), "^the board answered operation 2, number 77, where COUNTERS"),
+        ((77, Op.READ, 0), "^the board answered operation 2, number 77, where COUNTERS"),
         ((None, Op.COUNTERS, 1), "^the line has corrupted a frame"),
-        ((None, Op.COUNTERS, 0, bytes(53)), "^the board answered COUNTERS with 53 bytes, not 54"),
+        ((None, Op.COUNTERS, 0, bytes(77)), "^the board answered COUNTERS with 77 bytes, not 78"),
         ((None, Op.ERROR, 0, bytes([Code.VALUE])), "refuses COUNTERS: a number is out of range$"),
         ((None, Op.ERROR, 0, bytes([99])), "^the board refuses COUNTERS: it says not why$"),
         ((None, Op.ERROR, 0, b""), "^the board refuses COUNTERS: it says not why$"),
@@ -212,7 +214,7 @@ def test_corrupted_answer():
     """An answer with a changed byte."""
     port = FakeBoard()
     board = connect(port)
-    line = bytearray(Frame(port.expected, Op.COUNTERS, 0, bytes(54)).encode())
+    line = bytearray(Frame(port.expected, Op.COUNTERS, 0, bytes(78)).encode())
     line[20] ^= 1
     port.out += line
     with pytest.raises(LinkError, match=r"^the line has corrupted a frame"):
@@ -267,7 +269,7 @@ def test_mangled_answers(seed):
             line *= 2
         elif kind == 4:
             # Intact, but of another length or operation.
-            body = rng.randbytes(rng.choice([0, 1, 3, 9, 53, 55, 300]))
+            body = rng.randbytes(rng.choice([0, 1, 3, 9, 77, 79, 300]))
             line = bytearray(Frame(frame.sequence, frame.op, frame.argument, body).encode())
         else:
             op = rng.choice([99, Op.HELLO, Op.ERROR, Op.ROW])

@@ -4,13 +4,14 @@
 import numpy as np
 import pytest
 
+from boards import runs
 from boards.frames import Frame
 from boards.host import LinkError
 from boards.protocol import Code, Info, LinkShape, Op, fingerprint
 from golden.model import IntegerNetwork
 from golden.spec import parse
 from hw.network import Network
-from hw.plan import LayerPlan
+from hw.network_plan import NetworkPlan
 from hw.ports import COUNTERS, Rule
 from hw.primitives import PORTABLE
 from tests.boards.simulated_board import (
@@ -22,7 +23,12 @@ from tests.boards.simulated_board import (
     connect,
     exchange,
     prediction,
+    sparse,
 )
+
+#: An image, some of whose pixels are 0, and the body of one that has only such.
+IMAGE = np.arange(SPEC.inputs, dtype=np.uint8) * (np.arange(SPEC.inputs) > 3)
+NOTHING = runs.encode(np.zeros(SPEC.inputs, np.uint8))
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_info(port):
 def test_samples(port):
     """Predictions of all layers, in order, several samples under way at once."""
     rng = np.random.default_rng(1)
-    images = rng.integers(0, 256, (12, SPEC.inputs), np.uint8)
+    images = sparse(rng, 12)
     labels = rng.integers(0, 4, 12)
     board = connect(port)
     rules = [Rule.SYM, Rule.SCFB]
@@ -61,10 +67,9 @@ def test_samples(port):
 def test_registers(port):
     """The learning rate and the rule reach the layer they are meant for, and only it."""
     board = connect(port)
-    image = np.arange(SPEC.inputs, dtype=np.uint8)
     board.set(1, lr=9, rule="frozen")
-    (guesses,) = board.infer([image])
-    assert guesses == (prediction(0, image, 6, Rule.SYM), prediction(1, image, 9, Rule.FROZEN))
+    (guesses,) = board.infer([IMAGE])
+    assert guesses == (prediction(0, IMAGE, 6, Rule.SYM), prediction(1, IMAGE, 9, Rule.FROZEN))
 
 
 def test_weights(port):
@@ -94,12 +99,13 @@ def test_counters(port):
     [
         (Code.OPERATION, 99, 0, b""),
         (Code.OPERATION, Op.ERROR, 0, b""),
-        (Code.LENGTH, Op.TRAIN, 0, bytes(SPEC.inputs - 1)),
-        (Code.LENGTH, Op.TRAIN, 0, bytes(SPEC.inputs + 1)),
-        (Code.ARGUMENT, Op.TRAIN, SPEC.classes, bytes(SPEC.inputs)),
-        (Code.ARGUMENT, Op.TRAIN, 255, bytes(SPEC.inputs)),
-        (Code.ARGUMENT, Op.INFER, SPEC.classes, bytes(SPEC.inputs)),
-        (Code.LENGTH, Op.FLUSH, 0, b"x"),
+        (Code.OPERATION, 4, 0, b""),
+        (Code.ARGUMENT, Op.TRAIN, SPEC.classes, NOTHING),
+        (Code.ARGUMENT, Op.TRAIN, 255, NOTHING),
+        (Code.ARGUMENT, Op.INFER, SPEC.classes, NOTHING),
+        (Code.LENGTH, Op.TRAIN, 0, b""),
+        (Code.LENGTH, Op.INFER, 0, b""),
+        (Code.LENGTH, Op.READ, 0, b"x"),
         (Code.ARGUMENT, Op.READ, 1, b""),
         (Code.ARGUMENT, Op.LOAD, 1, b""),
         (Code.STATE, Op.ROW, 0, bytes(14)),
@@ -121,18 +127,62 @@ def test_refused(port, code, op, argument, body):
     answers = exchange(port, sequence, op, argument, body)
     assert answers == [Frame(sequence, Op.ERROR, 0, bytes([code]))]
     # The number of a request that was refused is used up all the same.
-    image = bytes(range(SPEC.inputs))
-    (answer,) = exchange(port, sequence + 1, Op.INFER, 0, image)
-    guesses = [prediction(0, list(image), 6, Rule.SYM), prediction(1, list(image), 6, Rule.SCFB)]
+    (answer,) = exchange(port, sequence + 1, Op.INFER, 0, runs.encode(IMAGE))
+    guesses = [prediction(0, IMAGE, 6, Rule.SYM), prediction(1, IMAGE, 6, Rule.SCFB)]
     assert answer == Frame(sequence + 1, Op.INFER, 0, bytes(guesses))
     assert port.seen == [sum((guess == 0) << i for i, guess in enumerate(guesses))]
+
+
+WRONG = {
+    "only a skip": [3],
+    "a value is missing": [0, 2, 9],
+    "all values are missing": [0, 4],
+    "the last run has no count": [0, 1, 9, 2],
+    "one value too many": [0, 10, *range(10)],
+    "the last value is beyond": [8, 2, 7, 7],
+    "all values are beyond": [9, 1, 7],
+    "a skip to far beyond": [0, 2, 9, 9, 255, 0],
+    # A byte counts no further than to 255, and the gates not much further.
+    "skips around to the start": [0, 1, 9, 255, 0, 255, 0, 2, 1, 9],
+    "nothing in many runs, and a cut one": [0, 0, 0, 0, 0, 0, 1],
+}
+
+
+@pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
+def test_wrong_runs(port, body):
+    """Nothing of a sample that is wrong reaches the network, or is left of it."""
+    with pytest.raises(ValueError, match=r"^the run at byte"):
+        runs.decode(bytes(body), SPEC.inputs)
+    connect(port)
+    exchange(port, 0, Op.HELLO)
+    image = runs.encode(IMAGE)
+    for sequence, (op, good) in enumerate(
+        [(Op.TRAIN, False), (Op.TRAIN, True), (Op.INFER, False), (Op.READ, True)], 1
+    ):
+        given = b"" if op == Op.READ else image if good else bytes(body)
+        *_, answer = exchange(port, sequence, op, 0, given, count=8 if op == Op.READ else 1)
+        assert answer.op == (op if good else Op.ERROR)
+        if not good:
+            assert answer.body == bytes([Code.VALUE])
+    guesses = [prediction(0, IMAGE, 6, Rule.SYM), prediction(1, IMAGE, 6, Rule.SCFB)]
+    assert port.seen == [sum((guess == 0) << i for i, guess in enumerate(guesses))]
+
+
+@pytest.mark.parametrize("body", [[0, 0], [9, 0], [3, 0, 0, 0, 6, 0], [0, 9, *bytes(9)]])
+def test_other_runs_of_the_same_sample(port, body):
+    """However a sample is cut into runs, the network gets the same."""
+    connect(port)
+    exchange(port, 0, Op.HELLO)
+    empty = np.zeros(SPEC.inputs)
+    (answer,) = exchange(port, 1, Op.INFER, 0, bytes(body))
+    guesses = [prediction(0, empty, 6, Rule.SYM), prediction(1, empty, 6, Rule.SCFB)]
+    assert answer == Frame(1, Op.INFER, 0, bytes(guesses))
 
 
 def test_rates(port):
     """SET takes exactly the rates that the layer was built for; others change nothing."""
     connect(port)
     exchange(port, 0, Op.HELLO)
-    image = bytes(range(SPEC.inputs))
     plan, lr = PLANS[0], 6
     sequence = 1
     for value in [*range(16), 31, 32, 38, 255]:
@@ -142,8 +192,8 @@ def test_rates(port):
             assert answer.op == Op.SET
         else:
             assert answer == Frame(sequence, Op.ERROR, 0, bytes([Code.VALUE]))
-        (answer,) = exchange(port, sequence + 1, Op.INFER, 0, image)
-        assert answer.body[0] == prediction(0, list(image), lr, Rule.SYM)
+        (answer,) = exchange(port, sequence + 1, Op.INFER, 0, runs.encode(IMAGE))
+        assert answer.body[0] == prediction(0, IMAGE, lr, Rule.SYM)
         sequence += 2
 
 
@@ -158,9 +208,8 @@ def test_refused_while_loading(port):
         (Op.ROW, Code.ARGUMENT, *rows[1]),
         (Op.ROW, Code.ARGUMENT, 2, rows[1][1]),
         (Op.ROW, Code.LENGTH, 0, rows[0][1][:-2]),
-        (Op.TRAIN, Code.STATE, 0, bytes(SPEC.inputs)),
+        (Op.TRAIN, Code.STATE, 0, NOTHING),
         (Op.READ, Code.STATE),
-        (Op.FLUSH, Code.STATE),
         (Op.SET, Code.NONE, 0, bytes([6, 0])),
         *[(Op.ROW, Code.NONE, *rows[0])] * PLANS[0].layer.neurons,
         (Op.ROW, Code.ARGUMENT, *rows[0]),
@@ -215,9 +264,9 @@ def test_weight_out_of_range(port, word, row):
 )
 def test_shape_errors(change, message):
     """A network that the protocol cannot carry is refused before anything is built."""
-    spec = parse({**TABLE, **change}, "big.toml")
+    network = NetworkPlan(parse({**TABLE, **change}, "big.toml"))
     with pytest.raises(ValueError, match=f"^{message}$"):
-        LinkShape(spec, [LayerPlan(layer) for layer in spec.layers])
+        LinkShape(network)
 
 
 def test_network():
@@ -225,7 +274,7 @@ def test_network():
     board = connect(SimulatedPort(Network(spec=SPEC, primitives=PORTABLE)))
     golden = IntegerNetwork(SPEC)
     rng = np.random.default_rng(3)
-    images = rng.integers(0, 256, (8, SPEC.inputs), np.uint8)
+    images = sparse(rng, 8)
     labels = rng.integers(0, SPEC.classes, len(images))
 
     for epoch in range(SPEC.epochs):

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+from boards import runs
 from boards.frames import Frame
 from boards.protocol import Code, Op
 from boards.training import train
@@ -21,6 +22,7 @@ from tests.boards.simulated_board import (
     answers,
     connect,
     exchange,
+    sparse,
 )
 
 ROWS = [p.layer for p in PLANS for _ in range(p.layer.neurons)]
@@ -33,6 +35,8 @@ LOAD = [
     ),
 ]
 LENGTH = sum(map(len, LOAD))
+#: The body of a sample.
+SAMPLE = runs.encode(np.arange(SPEC.inputs, dtype=np.uint8))
 
 
 @pytest.fixture
@@ -83,23 +87,21 @@ def test_requests_that_wait_are_dropped(port):
     """What a dead host has sent ahead is not carried out once a new one is there."""
     connect(port)
     exchange(port, 0, Op.HELLO)
-    image = bytes(SPEC.inputs)
-    ahead = b"".join(Frame(n, Op.TRAIN, 0, image).encode() for n in range(1, 6))
+    ahead = b"".join(Frame(n, Op.TRAIN, 0, SAMPLE).encode() for n in range(1, 6))
     port.write(ahead + Frame(500, Op.HELLO).encode())
     got = answers(port, 7)
     assert got[-1].op == Op.HELLO
     assert len(port.seen) == len(got) - 1 <= 5
-    assert exchange(port, 6, Op.TRAIN, 0, image)[0].op == Op.ERROR
-    assert exchange(port, 501, Op.TRAIN, 0, image)[0].op == Op.TRAIN
+    assert exchange(port, 6, Op.TRAIN, 0, SAMPLE)[0].op == Op.ERROR
+    assert exchange(port, 501, Op.TRAIN, 0, SAMPLE)[0].op == Op.TRAIN
 
 
 def test_replayed_requests(port):
     """Requests that come again, or out of order, are not carried out again."""
     connect(port)
     exchange(port, 2**32 - 3, Op.HELLO)
-    image = bytes(range(SPEC.inputs))
     sequences = [2**32 - 2, 2**32 - 1, 0, 1]
-    frames = [Frame(n, Op.TRAIN, 1, image).encode() for n in sequences]
+    frames = [Frame(n, Op.TRAIN, 1, SAMPLE).encode() for n in sequences]
     for n, frame in enumerate(frames):
         port.write(frame)
         assert answers(port, 1)[0].op == Op.TRAIN
@@ -108,7 +110,7 @@ def test_replayed_requests(port):
             (answer,) = answers(port, 1)
             assert (answer.op, answer.body) == (Op.ERROR, bytes([Code.SEQUENCE]))
         # One that is left out is missed.
-        assert exchange(port, (sequences[n] + 2) % 2**32, Op.TRAIN, 1, image)[0].op == Op.ERROR
+        assert exchange(port, (sequences[n] + 2) % 2**32, Op.TRAIN, 1, SAMPLE)[0].op == Op.ERROR
     assert len(port.seen) == len(frames)
 
 
@@ -162,7 +164,7 @@ class Mortal:
 def test_resume(tmp_path):
     """Killed after any sample and taken up again, a training ends with the same weights."""
     rng = np.random.default_rng(5)
-    x = rng.integers(0, 256, (4, SPEC.inputs), np.uint8)
+    x = sparse(rng, 4)
     y = rng.integers(0, SPEC.classes, len(x))
     data = Data(x, y, x[:1], y[:1])
     golden = IntegerNetwork(SPEC)
