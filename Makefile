@@ -6,7 +6,6 @@ VENV ?= .venv
 
 CONFIG ?= digits
 BOARD ?= ulx3s
-SIZE ?= 85F
 # The board's system clock in MHz, and the seeds of place and route.
 FREQ ?= 100
 SEEDS ?= 1
@@ -22,7 +21,7 @@ option = $(if $(value $(2)),--$(1)=$(call quoted,$(2)))
 RUN = $(call quoted,VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help environment sim train data export paper sweep test lint bench bench-sim bench-golden \
+.PHONY: help environment sim train data export paper sweep test fuzz lint bench bench-sim bench-golden \
         estimate verilog bitstream program clean
 
 help:
@@ -30,6 +29,8 @@ help:
 	@echo "                   CONFIG=digits|mnist|FILE.toml SAMPLES=n EPOCHS=n TEST=n WAVES=1"
 	@echo "                   WEIGHTS=FILE.npz to start from"
 	@echo "make test          check style and types, run the tests"
+	@echo "make fuzz          draw more networks at random, and compare every bit"
+	@echo "                   N=200 SEED=0, or CASE=FILE.toml to try one that failed again"
 	@echo "make train         train the golden model alone            CONFIG= EPOCHS= WEIGHTS= OUT=FILE.npz"
 	@echo "make data          what a description trains on            CONFIG="
 	@echo "make export        take weights elsewhere                  CONFIG= WEIGHTS=FILE.npz"
@@ -37,10 +38,10 @@ help:
 	@echo "make paper         the paper's tables and figures, ours beside it"
 	@echo "                   EXHIBIT=all|table1|table2|figure3|figure6 METHOD= EPOCHS= RUNS=n QUICK=1"
 	@echo "make sweep         which formats and sizes a network needs  STUDY= EPOCHS= RUNS=n QUICK=1"
-	@echo "make bench         how well the hardware uses its clocks   CONFIG=mnist"
+	@echo "make bench         what the hardware spends its clocks on  CONFIG=mnist SAMPLES=n"
 	@echo "make bench-sim     how fast the simulation runs            CONFIG="
 	@echo "make bench-golden  how fast the golden model trains"
-	@echo "make estimate      what a network takes, before synthesis  CONFIG= BOARD="
+	@echo "make estimate      what a network takes, before synthesis  CONFIG= BOARD= SIZE="
 	@echo "make verilog       stand-alone Verilog in build/           CONFIG="
 	@echo "make bitstream     CONFIG= BOARD=ulx3s SIZE=85F|45F|25F|12F FREQ=MHz SEEDS=\"1 2 3\""
 	@echo "make program       load the bitstream                      as bitstream"
@@ -85,7 +86,7 @@ sweep: environment
 
 bench: CONFIG := $(if $(filter file default,$(origin CONFIG)),mnist,$(value CONFIG))
 bench: environment
-	$(RUN) sim utilisation -- $(call quoted,CONFIG)
+	$(RUN) sim clocks $(call option,samples,SAMPLES) -- $(call quoted,CONFIG)
 
 bench-sim: environment
 	$(RUN) sim bench -- $(call quoted,CONFIG)
@@ -94,12 +95,12 @@ bench-golden: environment
 	$(RUN) golden bench
 
 estimate: environment
-	$(RUN) hw estimate $(call option,board,BOARD) -- $(call quoted,CONFIG)
+	$(RUN) hw estimate $(call option,board,BOARD) $(call option,size,SIZE) -- $(call quoted,CONFIG)
 
 verilog: environment
 	mkdir -p build
 	$(RUN) hw verilog --out="build/$$(basename -- $(call quoted,CONFIG) .toml).v" \
-	    -- $(call quoted,CONFIG)
+	    $(call option,size,SIZE) -- $(call quoted,CONFIG)
 
 # What both targets for a board take.
 board = $(call option,config,CONFIG) $(call option,size,SIZE) $(call option,freq,FREQ) \
@@ -117,6 +118,9 @@ lint: environment
 
 test: lint
 	$(RUN) pytest -n 2
+
+fuzz: environment
+	$(RUN) tests.fuzz $(call option,networks,N) $(call option,seed,SEED) $(call option,case,CASE)
 
 clean:
 	rm -rf build

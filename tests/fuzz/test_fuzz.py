@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Whole networks drawn at random, bit for bit beside the golden model; and what is drawn."""
+
+from collections import Counter
+
+import pytest
+
+from golden import events
+from golden.model import IntegerNetwork
+from golden.training import start_from
+from hw.ports import Rule
+from sim.check import MismatchError
+from sim.stalled_layer import STREAMS
+from tests.fuzz import fuzzing
+from tests.fuzz.case import LOADS, SAMPLE_KINDS, Case, Material, Run, read
+from tests.fuzz.fuzzing import FuzzError, fuzz
+
+#: Networks are drawn in parts, for processes that work side by side.
+PARTS, COUNT = 4, 6
+
+
+# One that fails is made smaller for up to five minutes.
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_networks(part):
+    assert fuzz(part, COUNT)["networks"] == COUNT
+
+
+def in_the_golden_model(case):
+    """Count what a case makes a network do, without hardware."""
+    material, counts = Material(case), Counter()
+    golden = IntegerNetwork(material.spec)
+    for number, run in enumerate(case.runs):
+        for k, packet in enumerate(run.packets):
+            name, *kind = packet.split()
+            counts[packet] += 1
+            if name == "load":
+                start_from(golden, material.load(*kind, number, k))
+            elif name != "read":
+                x, label = material.sample(*kind, number, k)
+                steps = golden.train(x[None], [label], epoch=run.epoch)
+                for layer in events.count(material.spec, x[None], steps):
+                    counts.update({name: int(value[0]) for name, value in layer.items()})
+    return counts
+
+
+def test_what_is_drawn():
+    """The networks of `test_networks` together do all that networks can do."""
+    drawn: list[Case] = []
+    counts = Counter()
+
+    def look(case):
+        drawn.append(case)
+        return in_the_golden_model(case)
+
+    for part in range(PARTS):
+        counts += fuzz(part, COUNT, look)
+    assert len({case.text() for case in drawn}) >= 20
+    layers = [layer for case in drawn for layer in case.spec.layers]
+    assert {len(case.spec.layers) for case in drawn} == {1, 2, 3, 4}
+    assert {layer.rule for layer in layers} == {rule.name.lower() for rule in Rule}
+    assert max(layer.neurons for layer in layers) > 100
+    assert {layer.neurons % layer.lanes == 0 for layer in layers} == {True, False}
+    assert any(layer.lanes > layer.neurons for layer in layers)
+    assert max(layer.inputs for layer in layers) > 1024
+    assert {case.sparse for case in drawn} == {True, False}
+    for name in STREAMS:
+        assert {case.stalls[name] > 0 for case in drawn} == {True, False}
+    for packet in (
+        "read",
+        *(f"load {kind}" for kind in LOADS),
+        *(f"train {kind}" for kind in SAMPLE_KINDS),
+    ):
+        assert counts[packet], packet
+    assert sum(counts[f"infer {kind}"] for kind in SAMPLE_KINDS) > 20
+    for name in events.COUNTS:
+        assert counts[name], name
+    for key in ("wb", "fw", "mb", "fe", "lr", "fy"):
+        assert len({getattr(layer, key) for layer in layers}) > 2, key
+
+
+TINY = {"name": "case", "inputs": 3, "classes": 2, "layer": [{"neurons": 2, "lanes": 2}]}
+
+
+def test_a_case_is_kept(tmp_path):
+    network = {**TINY, "layer": [{"neurons": 5, "lanes": 2, "rule": "scfb"}, *TINY["layer"]]}
+    runs = (Run(0, ("train half", "read")), Run(1, ("load any",)))
+    case = Case(network, 7, dict.fromkeys(STREAMS, 64), True, runs)
+    (tmp_path / "case.toml").write_text(case.text())
+    assert read(tmp_path / "case.toml") == case
+
+
+def test_what_fails_is_left_as_small_as_can_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzzing, "FOLDER", tmp_path)
+
+    def attempt(case):
+        if any(layer.neurons > 20 and layer.rule == "scfb" for layer in case.spec.layers):
+            raise AssertionError("more than 20")
+        return Counter()
+
+    with pytest.raises(FuzzError, match=r"^more than 20\nto try it again: make fuzz CASE=") as got:
+        fuzz(1, 100, attempt)
+    (path,) = tmp_path.glob("failed-*.toml")
+    assert str(path) in str(got.value)
+    case = read(path)
+    (layer,) = case.spec.layers
+    assert (layer.inputs, layer.neurons, layer.lanes, layer.rule) == (1, 21, 1, "scfb")
+    (run,) = case.runs
+    assert len(run.packets) <= 2
+
+
+def test_a_weight_is_read_as_soon_as_it_may_be():
+    """One group, and hardly an event but that of the bias: each is updated and read in a row."""
+    network = {**TINY, "classes": 4, "layer": [{"neurons": 3, "lanes": 3, "lr": 4}]}
+    packets = ["load any", *["train empty"] * 6, *["train rare"] * 6, "load any"]
+    fuzzing.try_case(Case(network, 5, runs=(Run(0, (*packets, *["train empty"] * 6)),)))
+
+
+def test_a_difference_is_found(monkeypatch):
+    """The whole way, with a golden model that is wrong."""
+    step = IntegerNetwork.train
+
+    def wrong(network, x, labels, epoch=0):
+        steps = step(network, x, labels, epoch)
+        network.layers[-1].W[0, -1] += 1
+        return steps
+
+    monkeypatch.setattr(IntegerNetwork, "train", wrong)
+    case = Case(TINY, runs=(Run(0, ("infer half", "train half")),))
+    with pytest.raises(MismatchError, match=r"weights: layer 0, after sample 1, W\[0, 3\]"):
+        fuzzing.try_case(case)
