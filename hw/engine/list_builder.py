@@ -65,12 +65,14 @@ class ListBuilder(wiring.Component):
         beat, occupied, first = Signal.like(self.i.p), Signal(), Signal(init=1)
         # Entries of the beat that have not been written; that of the bias comes last.
         pending, rest = Signal(self.width + 1), Signal(self.width + 1)
+        # At most one of them is left. Kept beside them, as much depends on it.
+        ending = Signal()
         column = Signal(range(self.plan.layer.inputs))
         held, done, complete, sample = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             rest.eq(pending & (pending - 1)),
             held.eq(beat.last & ~packets.w_rdy),
-            done.eq(occupied & (rest == 0) & ~held),
+            done.eq(occupied & ending & ~held),
             complete.eq(done & beat.last),
             sample.eq(is_sample(self.i.p.header.command)),
             self.i.ready.eq(
@@ -85,23 +87,24 @@ class ListBuilder(wiring.Component):
         with m.If(done | ~occupied):
             m.d.sync += occupied.eq(self.i.valid & self.i.ready)
         with m.If(self.i.valid & self.i.ready):
-            inputs = Cat(x.any() for x in self.i.p.x)
+            entries = Cat((x.any() & sample for x in self.i.p.x), self.i.p.last & sample)
             m.d.sync += [
                 beat.eq(self.i.p),
                 first.eq(self.i.p.last),
                 column.eq(Mux(first, 0, column) + self.i.p.gap),
-                pending.eq(Mux(sample, Cat(inputs, self.i.p.last), 0)),
+                pending.eq(entries),
+                ending.eq(~_several(entries)),
             ]
-        with m.Elif(occupied & ((rest != 0) | done)):
-            m.d.sync += pending.eq(rest)
-        self._write(m, beat, pending & ~rest & (~held | rest.any()).replicate(len(rest)), column)
+        with m.Elif(occupied & ~(ending & held)):
+            m.d.sync += [pending.eq(rest), ending.eq(~_several(rest))]
+        self._write(m, beat, pending & ~rest & ~(held & ending).replicate(len(rest)), column)
         return m
 
     def _space(self, m: Module, complete: Value) -> Value:
         """Count the lists that are `complete`; tell whether there is space for another."""
         level = Signal(range(self.lists + 1))
         m.d.sync += level.eq(level + complete - self.release)
-        return level + complete < self.lists
+        return (level < self.lists - 1) | (level < self.lists) & ~complete
 
     def _write(self, m: Module, beat, chosen: Value, column: Value):
         """Write the entry of the one place of a beat that is `chosen`, if one is."""
@@ -120,6 +123,11 @@ class ListBuilder(wiring.Component):
             self.entry.p.x.eq(x),
             self.entry.p.column.eq(Mux(self.ended, layer.inputs, base + place)),
         ]
+
+
+def _several(bits: Value) -> Value:
+    """Tell whether more than one of some bits is set."""
+    return _any(bit & bits[:k].any() for k, bit in enumerate(bits) if k)
 
 
 def _any(values) -> Value:
