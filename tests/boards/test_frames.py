@@ -109,7 +109,7 @@ def test_linear(byte):
     for _ in range(20_000):
         assert decoder.feed(bytes([byte]) * 100) == []
     # Two megabytes: quadratic work would take minutes.
-    assert time.process_time() - begin < 5
+    assert time.process_time() - begin < 30
     assert decoder.feed(bytes([END]) + Frame(1, 2).encode()) == [Frame(1, 2)]
 
 

@@ -119,7 +119,7 @@ def test_talk_without_end(content):
     with pytest.raises(LinkError, match=f"^{SILENT}"):
         connect(port)
     assert TIMEOUT <= port.seconds <= TIMEOUT + 1
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 30
 
 
 @pytest.mark.parametrize("content", [b"\x55", b"\xdb" * 40])

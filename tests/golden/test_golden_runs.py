@@ -258,8 +258,6 @@ def test_nothing_goes_on_when_the_command_is_killed(tmp_path, sent):
         '[[axis]]\nname = "a"\npoints = [{ at = "1", neurons = [1] }]\n'
     )
     command = [sys.executable, "-m", "golden", "sweep", study, "--jobs", "2", "--out", tmp_path]
-    # What runs in the background of a shell is deaf to interrupts, and so are its children.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
         while len(list(tmp_path.glob("runs/*.checkpoint"))) < 2:
             assert running.poll() is None

