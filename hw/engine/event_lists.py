@@ -68,6 +68,10 @@ class EventLists(wiring.Component):
         arriving, oldest = self._bank(m, self.ended), self._bank(m, self.release)
         written, read = Signal(range(columns)), Signal(range(columns))
         lasts = Array(Signal(range(columns), name=f"last{k}") for k in range(lists))
+        # What ends a list is known when its reading gets there, but for one of a single entry,
+        # which may just have come.
+        single = Array(Signal(name=f"single{k}") for k in range(lists))
+        begins, ends = Signal(init=1), Signal()
         bases = Array(range(0, lists * columns, columns))
 
         m.d.comb += [
@@ -78,16 +82,20 @@ class EventLists(wiring.Component):
         with m.If(self.entry.valid):
             m.d.sync += written.eq(Mux(self.ended, 0, written + 1))
         with m.If(self.ended):
-            m.d.sync += lasts[arriving].eq(written)
+            m.d.sync += [lasts[arriving].eq(written), single[arriving].eq(written == 0)]
 
         m.d.comb += [
-            self.last.eq(read == lasts[oldest]),
+            self.last.eq(Mux(begins, single[oldest], ends)),
             memory.read_addr.eq(bases[oldest] + read),
         ]
         with m.If(self.release):
             m.d.comb += self.skipped.eq(columns - 1 - lasts[oldest])
         with m.If(self.step.forward | self.step.update):
-            m.d.sync += read.eq(Mux(self.last, 0, read + 1))
+            m.d.sync += [
+                read.eq(Mux(self.last, 0, read + 1)),
+                begins.eq(self.last),
+                ends.eq(read + 1 == lasts[oldest]),
+            ]
 
         found = data.View(self.entry.p.shape(), memory.read_data)
         do = delayed(m, self.step, memory.delay)

@@ -62,24 +62,32 @@ class GradientOrder(wiring.Component):
             last_index.eq(self.index == self.plan.beats - 1),
             last_group.eq(group == self.plan.groups - 1),
             self.last.eq(last_index & last_group),
-            self.ready.eq(~self.sending & (elapsed >= self.distance)),
-            self.complete.eq(~self.sending & (elapsed >= self.delay)),
         ]
         with m.If(self.sending):
             m.d.sync += [
                 elapsed.eq(1),
                 self.index.eq(Mux(last_index, 0, self.index + 1)),
                 self.sending.eq(~last_index),
+                self.ready.eq(last_index & (self.distance <= 1)),
+                self.complete.eq(last_index & (self.delay <= 1)),
             ]
-        with m.Elif(elapsed != self.delay):
-            m.d.sync += elapsed.eq(elapsed + 1)
+        with m.Else():
+            m.d.sync += [
+                elapsed.eq(Mux(elapsed == self.delay, elapsed, elapsed + 1)),
+                self.ready.eq(elapsed >= self.distance - 1),
+                self.complete.eq(elapsed >= self.delay - 1),
+            ]
         with m.If(self.advance & active):
             m.d.sync += self.turn.eq(~self.turn)
             m.d.sync += group.eq(Mux(last_group, 0, group + 1))
             with m.If(last_group):
                 m.d.sync += active.eq(0)
             with m.Else():
-                m.d.sync += self.sending.eq(1)
+                m.d.sync += self._begin()
         with m.If(self.start):
-            m.d.sync += [active.eq(1), self.sending.eq(1)]
+            m.d.sync += [active.eq(1), *self._begin()]
         return m
+
+    def _begin(self):
+        """Send the beats of a group from the next clock on."""
+        return [self.sending.eq(1), self.ready.eq(0), self.complete.eq(0)]

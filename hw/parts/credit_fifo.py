@@ -63,15 +63,16 @@ class CreditFIFO(wiring.Component):
             words.r_en.eq(self.o.ready),
         ]
 
-        free = Signal(range(self.depth + 1), init=self.depth)
-        freed = Signal()
+        free, more = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 2))
+        # Much waits for it, far away: it comes from a register.
+        space = Signal(init=1)
         m.d.comb += [
-            freed.eq(self.o.valid & self.o.ready),
-            self.room.space.eq(free >= self.burst),
+            more.eq(free + (self.o.valid & self.o.ready)),
+            self.room.space.eq(space),
             self.idle.eq(free == self.depth),
         ]
         with m.If(self.room.reserve):
-            m.d.sync += free.eq(free - self.burst + freed)
+            m.d.sync += [free.eq(more - self.burst), space.eq(more >= 2 * self.burst)]
         with m.Else():
-            m.d.sync += free.eq(free + freed)
+            m.d.sync += [free.eq(more), space.eq(more >= self.burst)]
         return m
