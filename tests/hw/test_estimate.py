@@ -44,7 +44,7 @@ def count(spec, density, samples=30):
     x = random.integers(1, 256, (samples, spec.inputs)).astype(np.uint8)
     x[random.random(x.shape) >= density] = 0
     labels = random.integers(0, spec.classes, samples)
-    with tempfile.TemporaryDirectory() as folder, Rtl(spec, folder=Path(folder)) as rtl:
+    with tempfile.TemporaryDirectory() as folder, Rtl(spec, folder=Path(folder), quick=True) as rtl:
         parts = [layers[0] for layers in rtl.train(x, labels)]
     records = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     counted = {name: np.diff(records[f"counters.{name}"][SKIPPED:]) for name in COUNTERS}

@@ -47,7 +47,7 @@ def trains_as(rtl, weights, seed):
 @pytest.mark.parametrize("samples", [1, 4])
 def test_weights_are_what_was_loaded(tmp_path, samples):
     """After a LOAD nothing of what was trained before is left."""
-    with Rtl(tiny(), folder=tmp_path) as rtl:
+    with Rtl(tiny(), folder=tmp_path, quick=True) as rtl:
         for seed, then in enumerate(([], [Command.INFER], [Command.READ])):
             x, labels = noise(rtl.spec, samples, seed=seed)
             for pixels, label in zip(x, labels, strict=True):
@@ -65,7 +65,7 @@ def test_weights_are_what_was_loaded(tmp_path, samples):
 
 def test_weights_are_current(tmp_path):
     """A READ right after a sample shows what it has made of the weights; samples after it go on."""
-    with Rtl(tiny(), folder=tmp_path) as rtl:
+    with Rtl(tiny(), folder=tmp_path, quick=True) as rtl:
         golden = IntegerNetwork(rtl.spec)
         x, labels = noise(rtl.spec, 4)
         for pixels, label in zip(x, labels, strict=True):
@@ -78,7 +78,7 @@ def test_weights_are_current(tmp_path):
 
 def test_registers_may_change_when_the_record_has_come(tmp_path):
     """The rule and rate of a sample are those that stood when its errors were made."""
-    with Rtl(tiny(), folder=tmp_path) as rtl:
+    with Rtl(tiny(), folder=tmp_path, quick=True) as rtl:
         for end in None, Command.INFER:
             golden = IntegerNetwork(rtl.spec)
             weights = any_weights(rtl.spec, 5)
@@ -102,7 +102,7 @@ def test_registers_may_change_when_the_record_has_come(tmp_path):
 def test_every_learning_rate(tmp_path):
     """A rate out of range acts as the nearest that is in range."""
     spec = describe({"neurons": 3, "lanes": 2, "lr": 4}, inputs=5, classes=3)
-    with Rtl(spec, folder=tmp_path) as rtl:
+    with Rtl(spec, folder=tmp_path, quick=True) as rtl:
         (plan,) = rtl.plans
         (weights,) = any_weights(spec, 3)
         weights //= 4
