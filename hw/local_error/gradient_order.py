@@ -74,8 +74,8 @@ class GradientOrder(wiring.Component):
         with m.Else():
             m.d.sync += [
                 elapsed.eq(Mux(elapsed == self.delay, elapsed, elapsed + 1)),
-                self.ready.eq(elapsed >= self.distance - 1),
-                self.complete.eq(elapsed >= self.delay - 1),
+                self.ready.eq(elapsed + 1 >= self.distance),
+                self.complete.eq(elapsed + 1 >= self.delay),
             ]
         with m.If(self.advance & active):
             m.d.sync += self.turn.eq(~self.turn)
