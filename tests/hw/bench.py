@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the tests of components share: plans of one layer, lanes in software, simulation."""
 
+import random
+
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 from hypothesis import strategies as st
@@ -32,6 +34,48 @@ def simulate(component, *benches, background=(), clocks=100_000):
     for bench in (*background, limit):
         simulator.add_testbench(bench, background=True)
     simulator.run()
+
+
+def source(stream, payloads, *, pauses=0.0, seed=0):
+    """Make a test bench that offers payloads, and pauses before some."""
+
+    async def testbench(ctx):
+        pause = random.Random(seed)
+        for payload in payloads:
+            while pause.random() < pauses:
+                await ctx.tick()
+            ctx.set(stream.payload, payload)
+            ctx.set(stream.valid, 1)
+            await ctx.tick().until(stream.ready)
+            ctx.set(stream.valid, 0)
+
+    return testbench
+
+
+def sink(stream, received, count, *, pauses=0.0, seed=0, when=None):
+    """Make a test bench that takes `count` payloads, each the one that was shown until then.
+
+    `when`, if any, receives the clock in which each was taken.
+    """
+
+    async def testbench(ctx):
+        pause, shown, clocks = random.Random(seed), None, 0
+        while len(received) < count:
+            ctx.set(stream.ready, pause.random() >= pauses)
+            _, _, valid, payload, ready = await ctx.tick().sample(
+                stream.valid, stream.payload, stream.ready
+            )
+            clocks += 1
+            if shown is not None:
+                assert valid
+                assert payload == shown
+            shown = payload if valid and not ready else None
+            if valid and ready:
+                received.append(payload)
+                if when is not None:
+                    when.append(clocks)
+
+    return testbench
 
 
 @st.composite

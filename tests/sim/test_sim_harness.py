@@ -4,57 +4,11 @@
 import random
 
 import pytest
-from amaranth.hdl import Module
 from amaranth.lib import data
-from amaranth.sim import Simulator
 
-from golden import spec as golden_spec
-from hw.plan import LayerPlan
 from hw.ports import COUNTERS, Command, Rule
 from sim.harness import Recorder, SampleSource, WeightSink, WeightSource, burst
-
-
-def plan(*, inputs=3, neurons=4, lanes=2, classes=3, **formats):
-    network = golden_spec.parse(
-        {
-            "name": "harness",
-            "inputs": inputs,
-            "classes": classes,
-            "seed": 1,
-            "batch": 1,
-            "epochs": 1,
-            "lr_step": 1,
-            "layer": [{"neurons": neurons, "lanes": lanes, "rule": "sym", **formats}],
-        },
-        "harness.toml",
-    )
-    return LayerPlan(network.layers[0], network.lr_growth)
-
-
-def simulate(component, *testbenches):
-    m = Module()
-    m.submodules.component = component
-    simulator = Simulator(m)
-    simulator.add_clock(1e-6)
-    for testbench in testbenches:
-        simulator.add_testbench(testbench)
-    simulator.run_until(5e-3)
-
-
-def sink(stream, received, *, seed):
-    """Take what a stream offers, with pauses."""
-
-    async def testbench(ctx):
-        pause = random.Random(seed)
-        while True:
-            ctx.set(stream.ready, pause.random() < 0.6)
-            _, _, valid, payload, ready = await ctx.tick().sample(
-                stream.valid, stream.payload, stream.ready
-            )
-            if valid and ready:
-                received.append(payload)
-
-    return testbench
+from tests.hw.bench import plan, simulate, sink
 
 
 @pytest.mark.parametrize(("inputs", "width"), [(1, 1), (5, 5), (5, 2), (6, 3), (9, 8)])
@@ -74,7 +28,6 @@ def test_sample_source(inputs, width):
             while ctx.get(source.accepted) != ~k & 1:
                 await ctx.tick()
 
-    simulate(source, feed, sink(source.o, received, seed=inputs))
     expected = []
     for label, (command, x) in enumerate(zip(commands, beats, strict=True)):
         sent = x if command in (Command.TRAIN, Command.INFER) else x[:1]
@@ -82,6 +35,8 @@ def test_sample_source(inputs, width):
             (command, label, k == len(sent) - 1, width * (k > 0), beat)
             for k, beat in enumerate(sent)
         ]
+    take = sink(source.o, received, len(expected), pauses=0.4, seed=inputs)
+    simulate(source, feed, take)
     assert [
         (b.header.command, b.header.label, b.last, b.gap, list(b.x)) for b in received
     ] == expected
@@ -106,7 +61,8 @@ def test_weights_in(neurons):
             while ctx.get(source.accepted) != ~k & 1:
                 await ctx.tick()
 
-    simulate(source, feed, sink(source.o, received, seed=neurons))
+    take = sink(source.o, received, len(weights), pauses=0.4, seed=neurons)
+    simulate(source, feed, take)
     assert received == weights
 
 
@@ -126,13 +82,14 @@ def test_weights_out(neurons):
             ctx.set(gathered.i.valid, 1)
             await ctx.tick()
             ctx.set(gathered.i.valid, 0)
+        await ctx.tick()
 
     async def read(ctx):
         async for _ in ctx.changed(gathered.given):
             if ctx.get(gathered.given) != len(received) // gathered.burst % 2:
                 received.extend(ctx.get(gathered.word).weights)
 
-    simulate(gathered, feed, read)
+    simulate(gathered, feed, background=[read])
     assert received == weights
 
 
@@ -184,7 +141,7 @@ class Layer:
 
 def recorder(seed=0):
     layout = data.StructLayout(dict.fromkeys(COUNTERS, 48))
-    component = Recorder(plan(), layout)
+    component = Recorder(plan(inputs=3, lanes=2), layout)
     words = []
 
     async def read(ctx):
@@ -218,7 +175,7 @@ def test_recorder(seed):
         for _ in range(5):
             await ctx.tick()
 
-    simulate(component, drive, read)
+    simulate(component, drive, background=[read])
     train, infer, quiet, command = words
     assert (list(train.y), train.y_beats, train.g_beats) == ([1, 2, 3, 255], 4, 4)
     assert (list(train.s), list(train.e)) == ([-5, 6, -7], [-255, 255, 0])
@@ -254,7 +211,7 @@ def test_recorder_waits_for_local_errors(result_first):
         for _ in range(5):
             await ctx.tick()
 
-    simulate(component, drive, read)
+    simulate(component, drive, background=[read])
     assert [(list(word.y), list(word.g), word.g_beats) for word in words] == [
         ([1, 2, 3, 4], [9, 8, 7, 6], 4)
     ]
@@ -274,7 +231,7 @@ def test_recorder_frozen():
         for _ in range(5):
             await ctx.tick()
 
-    simulate(component, drive, read)
+    simulate(component, drive, background=[read])
     assert [(list(word.e), word.g_beats) for word in words] == [([1, 2, 3], 0)]
 
 
@@ -291,7 +248,7 @@ def test_recorder_result_before_scores():
         for _ in range(5):
             await ctx.tick()
 
-    simulate(component, drive, read)
+    simulate(component, drive, background=[read])
     assert [list(word.s) for word in words] == [[4, 5, 6]]
 
 
@@ -308,7 +265,7 @@ def test_recorder_tells_of_missing_and_surplus_beats():
         for _ in range(5):
             await ctx.tick()
 
-    simulate(component, drive, read)
+    simulate(component, drive, background=[read])
     assert [word.y_beats for word in words] == [3, 5]
 
 
@@ -323,5 +280,5 @@ def test_recorder_overrun():
         for _ in range(5):
             await ctx.tick()
 
-    simulate(component, drive, read)
+    simulate(component, drive, background=[read])
     assert [word.overrun for word in words] == [1]

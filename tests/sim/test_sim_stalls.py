@@ -5,62 +5,14 @@ import random
 from math import ceil
 
 import pytest
-from amaranth.hdl import Module
-from amaranth.sim import Simulator
 
 from golden.spec import splitmix64
 from hw.plan import LayerPlan
 from hw.ports import Command
 from sim.sparse_beats import SparseBeats
 from sim.staller import Staller
+from tests.hw.bench import simulate, sink, source
 from tests.sim.networks import describe
-
-
-def simulate(component, *testbenches):
-    m = Module()
-    m.submodules.component = component
-    simulator = Simulator(m)
-    simulator.add_clock(1e-6)
-    for testbench in testbenches:
-        simulator.add_testbench(testbench)
-    simulator.run()
-
-
-def source(stream, payloads, *, pauses=0.0, seed=0):
-    async def testbench(ctx):
-        pause = random.Random(seed)
-        for payload in payloads:
-            while pause.random() < pauses:
-                await ctx.tick()
-            ctx.set(stream.payload, payload)
-            ctx.set(stream.valid, 1)
-            await ctx.tick().until(stream.ready)
-            ctx.set(stream.valid, 0)
-
-    return testbench
-
-
-def sink(stream, received, count, *, pauses=0.0, seed=0, when=None):
-    """Take `count` payloads; what has been shown must stay until it is taken."""
-
-    async def testbench(ctx):
-        pause, shown, clocks = random.Random(seed), None, 0
-        while len(received) < count:
-            ctx.set(stream.ready, pause.random() >= pauses)
-            _, _, valid, payload, ready = await ctx.tick().sample(
-                stream.valid, stream.payload, stream.ready
-            )
-            clocks += 1
-            if shown is not None:
-                assert valid
-                assert payload == shown
-            shown = payload if valid and not ready else None
-            if valid and ready:
-                received.append(payload)
-                if when is not None:
-                    when.append(clocks)
-
-    return testbench
 
 
 @pytest.mark.parametrize("rate", [0, 64, 230])
