@@ -114,6 +114,7 @@ program: environment
 
 lint: environment
 	$(RUN) ruff check .
+	$(RUN) ruff format --check --quiet .
 	$(RUN) pyright --pythonpath $(call quoted,VENV)/bin/python
 
 test: lint

@@ -116,9 +116,7 @@ class Board:
         #: What the board has said of itself last.
         self.info = self._greet()
 
-    def train(
-        self, images: Iterable[np.ndarray], labels: Iterable[int]
-    ) -> Iterator[Sequence[int]]:
+    def train(self, images: Iterable[np.ndarray], labels: Iterable[int]) -> Iterator[Sequence[int]]:
         """Train on each image (uint8, M pixels) and give each layer's prediction of it."""
         return self._samples(Op.TRAIN, images, labels, strict=True)
 
@@ -309,9 +307,7 @@ class Board:
             )
         answer = self._arrived.popleft() if self._arrived else None
         if answer is None or answer.argument != self._rejected or self._decoder.rejected:
-            raise LinkError(
-                "the line has corrupted a frame; use a shorter cable or a lower --baud"
-            )
+            raise LinkError("the line has corrupted a frame; use a shorter cable or a lower --baud")
         if (answer.sequence, answer.op) == (sequence, Op.ERROR):
             reason = _REASONS.get(answer.body[0] if len(answer.body) == 1 else 0, "it says not why")
             raise LinkError(f"the board refuses {op.name}: {reason}")

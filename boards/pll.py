@@ -175,7 +175,5 @@ class ECP5PLL(wiring.Component):
             o_CLKOS=free_running,
             o_LOCK=locked,
         )
-        m.submodules.gate = Instance(
-            "DCCA", i_CLKI=free_running, i_CE=locked, o_CLKO=self.clk_out
-        )
+        m.submodules.gate = Instance("DCCA", i_CLKI=free_running, i_CE=locked, o_CLKO=self.clk_out)
         return m

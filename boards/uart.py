@@ -55,10 +55,12 @@ class UARTReceiver(wiring.Component):
     def __init__(self, *, divisor: int):
         _check(divisor)
         self.divisor = divisor
-        super().__init__({
-            "rx": In(1, init=1),  # pyright: ignore[reportCallIssue]
-            "o": Out(stream.Signature(8)),
-        })
+        super().__init__(
+            {
+                "rx": In(1, init=1),  # pyright: ignore[reportCallIssue]
+                "o": Out(stream.Signature(8)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -103,10 +105,12 @@ class UARTTransmitter(wiring.Component):
     def __init__(self, *, divisor: int):
         _check(divisor)
         self.divisor = divisor
-        super().__init__({
-            "i": In(stream.Signature(8)),
-            "tx": Out(1, init=1),  # pyright: ignore[reportCallIssue]
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "tx": Out(1, init=1),  # pyright: ignore[reportCallIssue]
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -109,9 +109,7 @@ class Exhibit:
             for name, figure in self.figures.items():
                 written += [folder / f"{name}.svg", folder / f"{name}.png"]
                 with replacing(written[-2]) as file:
-                    figure.savefig(
-                        file, format="svg", bbox_inches="tight", metadata={"Date": None}
-                    )
+                    figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
                 with replacing(written[-1]) as file:
                     figure.savefig(file, format="png", bbox_inches="tight", dpi=150)
         return written

@@ -49,17 +49,19 @@ class Checker(wiring.Component):
 
     def __init__(self, shape: LinkShape):
         self.shape = shape
-        super().__init__({
-            "request": In(request()),
-            # The sequence that is next.
-            "expected": In(32),
-            # Whether a LOAD was begun, and the row that is next.
-            "loading": In(1),
-            "layer": In(range(len(shape.plans))),
-            "words": In(15),
-            "code": Out(Code),
-            "unit": Out(Unit),
-        })
+        super().__init__(
+            {
+                "request": In(request()),
+                # The sequence that is next.
+                "expected": In(32),
+                # Whether a LOAD was begun, and the row that is next.
+                "loading": In(1),
+                "layer": In(range(len(shape.plans))),
+                "words": In(15),
+                "code": Out(Code),
+                "unit": Out(Unit),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -147,25 +149,27 @@ class Control(wiring.Component):
     def __init__(self, shape: LinkShape):
         self.shape = shape
         self._checker = Checker(shape)
-        super().__init__({
-            "i": In(stream.Signature(8)),
-            "opened": In(1),
-            "superseded": Out(1),
-            "request": Out(request()),
-            "body": Out(stream.Signature(marked())),
-            "keep": Out(1),
-            "again": In(1),
-            "go": Out(Unit),
-            "done": In(1),
-            "refused": In(1),
-            "respond": Out(1),
-            "responded": In(1),
-            "code": Out(Code),
-            # Whether a LOAD was begun, and the row that is next.
-            "loading": In(1),
-            "layer": In(range(len(shape.plans))),
-            "words": In(15),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "opened": In(1),
+                "superseded": Out(1),
+                "request": Out(request()),
+                "body": Out(stream.Signature(marked())),
+                "keep": Out(1),
+                "again": In(1),
+                "go": Out(Unit),
+                "done": In(1),
+                "refused": In(1),
+                "respond": Out(1),
+                "responded": In(1),
+                "code": Out(Code),
+                # Whether a LOAD was begun, and the row that is next.
+                "loading": In(1),
+                "layer": In(range(len(shape.plans))),
+                "words": In(15),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -196,9 +200,7 @@ class Control(wiring.Component):
             with m.State("HEADER"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(accepted):
-                    m.d.sync += self.request.eq(
-                        Cat(self.request.as_value()[8:], self.i.payload)
-                    )
+                    m.d.sync += self.request.eq(Cat(self.request.as_value()[8:], self.i.payload))
                     with m.If(left == 1):
                         m.next = "SETTLE"
             with m.State("SETTLE"):

@@ -67,14 +67,16 @@ class Link(wiring.Component):
             "responder": Responder(shape=shape, info=info),
             "sender": FrameSender(),
         }
-        super().__init__({
-            "rx": In(stream.Signature(8)),
-            "tx": Out(stream.Signature(8)),
-            "samples": Out(samples(plans[0], shape.pixels)),
-            **{f"layer{i}": In(LayerSignature(plan)) for i, plan in enumerate(plans)},
-            "seen": Out(1),
-            "correct": Out(len(plans)),
-        })
+        super().__init__(
+            {
+                "rx": In(stream.Signature(8)),
+                "tx": Out(stream.Signature(8)),
+                "samples": Out(samples(plans[0], shape.pixels)),
+                **{f"layer{i}": In(LayerSignature(plan)) for i, plan in enumerate(plans)},
+                "seen": Out(1),
+                "correct": Out(len(plans)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -92,9 +94,7 @@ class Link(wiring.Component):
         self._connect_layers(m, **self._parts)
         return m
 
-    def _connect_units(
-        self, m, *, receiver, control, packets, loader, registers, results, **_
-    ):
+    def _connect_units(self, m, *, receiver, control, packets, loader, registers, results, **_):
         """Let the control have requests carried out."""
         request, body = control.request, control.body
         # Only the unit that works takes anything.

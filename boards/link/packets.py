@@ -29,13 +29,15 @@ class Results(wiring.Component):
     def __init__(self, *, classes: int, layers: int):
         self.layers = layers
         streams = {f"i{i}": In(stream.Signature(result(classes))) for i in range(layers)}
-        super().__init__({
-            **streams,
-            "clear": In(1),
-            "complete": Out(1),
-            "predictions": Out(8 * layers),
-            "correct": Out(layers),
-        })
+        super().__init__(
+            {
+                **streams,
+                "clear": In(1),
+                "complete": Out(1),
+                "predictions": Out(8 * layers),
+                "correct": Out(layers),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -93,21 +95,23 @@ class Packets(wiring.Component):
     def __init__(self, *, plan: LayerPlan, pixels: int):
         self.plan = plan
         self.pixels = pixels
-        super().__init__({
-            "go": In(1),
-            "op": In(8),
-            "label": In(8),
-            "body": In(stream.Signature(marked())),
-            "again": Out(1),
-            "samples": Out(samples(plan, pixels)),
-            "done": Out(1),
-            "refused": Out(1),
-            "reading": Out(1),
-            "read": In(1),
-            "clear": Out(1),
-            "complete": In(1),
-            "seen": Out(1),
-        })
+        super().__init__(
+            {
+                "go": In(1),
+                "op": In(8),
+                "label": In(8),
+                "body": In(stream.Signature(marked())),
+                "again": Out(1),
+                "samples": Out(samples(plan, pixels)),
+                "done": Out(1),
+                "refused": Out(1),
+                "reading": Out(1),
+                "read": In(1),
+                "clear": Out(1),
+                "complete": In(1),
+                "seen": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -34,13 +34,15 @@ class Unstuffer(wiring.Component):
     broken: Signal
 
     def __init__(self):
-        super().__init__({
-            "i": In(stream.Signature(8)),
-            "valid": Out(1),
-            "byte": Out(8),
-            "end": Out(1),
-            "broken": Out(1),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "valid": Out(1),
+                "byte": Out(8),
+                "end": Out(1),
+                "broken": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -93,16 +95,18 @@ class Ring(wiring.Component):
             raise ValueError(f"depth must be a power of two, not {depth!r}")
         self.depth = depth
         self._memory = primitives.memory(width=8, depth=depth)
-        super().__init__({
-            "store": In(1),
-            "byte": In(8),
-            "commit": In(1),
-            "drop": In(1),
-            "overflow": Out(1),
-            "keep": In(1),
-            "again": In(1),
-            "o": Out(stream.Signature(8)),
-        })
+        super().__init__(
+            {
+                "store": In(1),
+                "byte": In(8),
+                "commit": In(1),
+                "drop": In(1),
+                "overflow": Out(1),
+                "keep": In(1),
+                "again": In(1),
+                "o": Out(stream.Signature(8)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -181,14 +185,16 @@ class FrameReceiver(wiring.Component):
         self.depth = depth
         self.opening = opening
         self._ring = Ring(depth=depth, primitives=primitives)
-        super().__init__({
-            "i": In(stream.Signature(8)),
-            "o": Out(stream.Signature(8)),
-            "rejected": Out(8),
-            "opened": Out(1),
-            "keep": In(1),
-            "again": In(1),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "o": Out(stream.Signature(8)),
+                "rejected": Out(8),
+                "opened": Out(1),
+                "keep": In(1),
+                "again": In(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

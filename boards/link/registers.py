@@ -48,14 +48,16 @@ class Registers(wiring.Component):
             )
             for i, plan in enumerate(plans)
         }
-        super().__init__({
-            "go": In(1),
-            "layer": In(8),
-            "body": In(stream.Signature(marked())),
-            "done": Out(1),
-            "refused": Out(1),
-            **outputs,
-        })
+        super().__init__(
+            {
+                "go": In(1),
+                "layer": In(8),
+                "body": In(stream.Signature(marked())),
+                "done": Out(1),
+                "refused": Out(1),
+                **outputs,
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -51,17 +51,19 @@ class Responder(wiring.Component):
         self.layers = len(shape.plans)
         counters = COUNTER_BYTES * len(COUNTERS)
         self._longest = max(self.layers, counters, len(info.encode()))
-        super().__init__({
-            "go": In(1),
-            "done": Out(1),
-            "request": In(request()),
-            "code": In(Code),
-            "rejected": In(8),
-            "predictions": In(8 * self.layers),
-            "incomplete": In(1),
-            **{f"counters{i}": In(8 * counters) for i in range(self.layers)},
-            "o": Out(stream.Signature(piece())),
-        })
+        super().__init__(
+            {
+                "go": In(1),
+                "done": Out(1),
+                "request": In(request()),
+                "code": In(Code),
+                "rejected": In(8),
+                "predictions": In(8 * self.layers),
+                "incomplete": In(1),
+                **{f"counters{i}": In(8 * counters) for i in range(self.layers)},
+                "o": Out(stream.Signature(piece())),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -32,12 +32,14 @@ class RowOrder(wiring.Component):
 
     def __init__(self, plans: Sequence[LayerPlan]):
         self.plans = plans
-        super().__init__({
-            "advance": In(1),
-            "layer": Out(range(len(plans))),
-            "words": Out(15),
-            "last": Out(1),
-        })
+        super().__init__(
+            {
+                "advance": In(1),
+                "layer": Out(range(len(plans))),
+                "words": Out(15),
+                "last": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -90,23 +92,25 @@ class Loader(wiring.Component):
 
     def __init__(self, plans: Sequence[LayerPlan]):
         self.plans = plans
-        super().__init__({
-            "begun": In(1),
-            "go": In(1),
-            "give_up": In(1),
-            "complete": In(1),
-            "done": Out(1),
-            "refused": Out(1),
-            "loading": Out(1),
-            "incomplete": Out(1),
-            # The row to come, from `RowOrder`.
-            "layer": In(range(len(plans))),
-            "words": In(15),
-            "last": In(1),
-            "advance": Out(1),
-            "body": In(stream.Signature(marked())),
-            "o": Out(stream.Signature(WORD)),
-        })
+        super().__init__(
+            {
+                "begun": In(1),
+                "go": In(1),
+                "give_up": In(1),
+                "complete": In(1),
+                "done": Out(1),
+                "refused": Out(1),
+                "loading": Out(1),
+                "incomplete": Out(1),
+                # The row to come, from `RowOrder`.
+                "layer": In(range(len(plans))),
+                "words": In(15),
+                "last": In(1),
+                "advance": Out(1),
+                "body": In(stream.Signature(marked())),
+                "o": Out(stream.Signature(WORD)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -196,19 +200,21 @@ class Reader(wiring.Component):
     o: stream.Interface
 
     def __init__(self):
-        super().__init__({
-            "go": In(1),
-            "discard": In(1),
-            "done": Out(1),
-            "sequence": In(32),
-            "rejected": In(8),
-            # The row to come, from `RowOrder`.
-            "words": In(15),
-            "last": In(1),
-            "advance": Out(1),
-            "i": In(stream.Signature(WORD)),
-            "o": Out(stream.Signature(piece())),
-        })
+        super().__init__(
+            {
+                "go": In(1),
+                "discard": In(1),
+                "done": Out(1),
+                "sequence": In(32),
+                "rejected": In(8),
+                # The row to come, from `RowOrder`.
+                "words": In(15),
+                "last": In(1),
+                "advance": Out(1),
+                "i": In(stream.Signature(WORD)),
+                "o": Out(stream.Signature(piece())),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -37,12 +37,14 @@ class RunReader(wiring.Component):
 
     def __init__(self, *, inputs: int):
         self.inputs = inputs
-        super().__init__({
-            "go": In(1),
-            "wrong": Out(1),
-            "body": In(stream.Signature(marked())),
-            "o": Out(stream.Signature(placed(inputs))),
-        })
+        super().__init__(
+            {
+                "go": In(1),
+                "wrong": Out(1),
+                "body": In(stream.Signature(marked())),
+                "o": Out(stream.Signature(placed(inputs))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -31,10 +31,12 @@ class Serializer(wiring.Component):
     o: stream.Interface
 
     def __init__(self):
-        super().__init__({
-            "i": In(stream.Signature(piece())),
-            "o": Out(stream.Signature(marked())),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(piece())),
+                "o": Out(stream.Signature(marked())),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -59,10 +61,12 @@ class Checksum(wiring.Component):
     o: stream.Interface
 
     def __init__(self):
-        super().__init__({
-            "i": In(stream.Signature(marked())),
-            "o": Out(stream.Signature(marked())),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(marked())),
+                "o": Out(stream.Signature(marked())),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -101,10 +105,12 @@ class Stuffer(wiring.Component):
     o: stream.Interface
 
     def __init__(self):
-        super().__init__({
-            "i": In(stream.Signature(marked())),
-            "o": Out(stream.Signature(8)),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(marked())),
+                "o": Out(stream.Signature(8)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -149,10 +155,12 @@ class FrameSender(wiring.Component):
     o: stream.Interface
 
     def __init__(self):
-        super().__init__({
-            "i": In(stream.Signature(piece())),
-            "o": Out(stream.Signature(8)),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(piece())),
+                "o": Out(stream.Signature(8)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -13,6 +13,7 @@ from .events import entry, event, step
 
 __all__ = ["EventLists", "latency"]
 
+
 def latency(primitives: Primitives) -> int:
     """Count the clocks from a step to its event."""
     return primitives.memory.delay + 1

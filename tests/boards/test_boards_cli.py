@@ -45,7 +45,6 @@ class Line(FakeBoard):
         pass
 
 
-
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """A description in a folder that is the present one."""

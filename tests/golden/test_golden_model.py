@@ -181,11 +181,7 @@ def test_against_reference(rule, batch, lower, upper):
 @given(
     formats=st.fixed_dictionaries(
         {},
-        optional={
-            key: st.integers(*FORMATS[key])
-            for key in FORMATS
-            if key != "lanes"
-        }
+        optional={key: st.integers(*FORMATS[key]) for key in FORMATS if key != "lanes"}
         | {"sr": st.booleans()},
     ),
     rule=st.sampled_from(["sym", "scfb", "random", "tlc"]),

@@ -212,11 +212,13 @@ class Twins(wiring.Component):
     """A component whose ports would have one name."""
 
     def __init__(self):
-        super().__init__({
-            "a_b": In(1),
-            "a": Out(wiring.Signature({"b": Out(data.StructLayout({"c": 1}))})),
-            "a_b_c": In(1),
-        })
+        super().__init__(
+            {
+                "a_b": In(1),
+                "a": Out(wiring.Signature({"b": Out(data.StructLayout({"c": 1}))})),
+                "a_b_c": In(1),
+            }
+        )
 
     def elaborate(self, platform):
         return Module()

@@ -276,10 +276,12 @@ class Both(wiring.Component):
     def __init__(self):
         self._multiplier = ECP5.multiplier(a_width=9, b_width=12)
         self._memory = ECP5.memory(width=18, depth=3000)
-        super().__init__({
-            "multiplier": Out(self._multiplier.signature),
-            "memory": Out(self._memory.signature),
-        })
+        super().__init__(
+            {
+                "multiplier": Out(self._multiplier.signature),
+                "memory": Out(self._memory.signature),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
