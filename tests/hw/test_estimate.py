@@ -25,6 +25,8 @@ from hw.primitives import ECP5
 from sim.rtl import Rtl
 from tests.sim.networks import describe
 
+#: LUTs of a layer as placed, for each as synthesised: see `hw.cells`.
+PLACED = 1.1
 #: Samples before the chain is full.
 SKIPPED = 4
 #: Keys of a layer, inputs, classes.
@@ -130,7 +132,7 @@ def test_cells(tmp_path, layer, inputs, width):
     expected = layer_cells(plan) + list_cells(width)
     used = synthesised(Layer(plan=plan, width=width, primitives=ECP5), tmp_path)
     assert (used.dsp, used.ebr) == (expected.dsp, expected.ebr)
-    assert used.lut == pytest.approx(expected.lut, rel=0.2)
+    assert PLACED * used.lut == pytest.approx(expected.lut, rel=0.2)
     assert used.ff == pytest.approx(expected.ff, rel=0.2)
 
 
