@@ -122,7 +122,9 @@ class WeightMover(wiring.Component):
             seed=self.plan.layer.seeds[0], width=self.plan.layer.init_bits
         )
         move, clear = self.move, self._clear(m, scan)
-        ended = Signal()
+        # Whoever waits for `done` lies apart from what ends a move.
+        ended, done = Signal(), Signal()
+        m.d.sync += self.done.eq(done)
         m.d.comb += [
             move.lane.eq(scan.lane),
             move.addr.eq(scan.addr),
@@ -136,7 +138,7 @@ class WeightMover(wiring.Component):
                     move.load.eq(clear),
                     move.word.eq(Mux(scan.bias, 0, odd(initial.o))),
                     initial.step.eq(clear & ~scan.bias),
-                    self.done.eq(ended),
+                    done.eq(ended),
                 ]
                 with m.If(ended):
                     m.next = "IDLE"
@@ -151,7 +153,7 @@ class WeightMover(wiring.Component):
                 m.d.comb += [
                     self.weights.ready.eq(clear),
                     move.load.eq(clear & self.weights.valid),
-                    self.done.eq(ended),
+                    done.eq(ended),
                 ]
                 with m.If(ended):
                     m.next = "IDLE"
@@ -162,7 +164,7 @@ class WeightMover(wiring.Component):
                     m.next = "DELIVER"
 
             with m.State("DELIVER"):
-                m.d.comb += self.done.eq(self.delivered)
+                m.d.comb += done.eq(self.delivered)
                 with m.If(self.delivered):
                     m.next = "IDLE"
         return m

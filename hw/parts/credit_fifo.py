@@ -64,10 +64,11 @@ class CreditFIFO(wiring.Component):
         ]
 
         free, more = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 2))
-        # Much waits for it, far away: it comes from a register.
-        space = Signal(init=1)
+        # Much waits for `space`, far away, and `o.ready` comes from far away.
+        space, taken = Signal(init=1), Signal()
+        m.d.sync += taken.eq(self.o.valid & self.o.ready)
         m.d.comb += [
-            more.eq(free + (self.o.valid & self.o.ready)),
+            more.eq(free + taken),
             self.room.space.eq(space),
             self.idle.eq(free == self.depth),
         ]
