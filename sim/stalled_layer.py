@@ -6,12 +6,10 @@ from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
 
 from golden.spec import splitmix64
 from hw.layer import Layer
 from hw.plan import LayerPlan
-from hw.ports import LayerSignature, outputs, samples
 from hw.primitives import Primitives
 
 from .sparse_beats import SparseBeats
@@ -52,29 +50,19 @@ class StalledLayer(wiring.Component):
         seed: int,
         sparse: bool,
     ):
-        self.plan = plan
-        self.width = width
-        self.primitives = primitives
+        self.layer = Layer(plan=plan, width=width, primitives=primitives)
         self.rates = dict(rates)
         self.seed = seed
         self.sparse = sparse
-        super().__init__(
-            {
-                "i": In(samples(plan, width)),
-                "o": Out(outputs(plan)),
-                "port": Out(LayerSignature(plan)),
-            }
-        )
+        super().__init__(self.layer.signature)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.layer = layer = Layer(
-            plan=self.plan, width=self.width, primitives=self.primitives
-        )
+        m.submodules.layer = layer = self.layer
         outer, inner = wiring.flipped(self.port), layer.port
         source = wiring.flipped(self.i)
-        if self.sparse and self.plan.layer.index == 0:
-            m.submodules.sparse = sparse = SparseBeats(self.plan, self.width)
+        if self.sparse and layer.plan.layer.index == 0:
+            m.submodules.sparse = sparse = SparseBeats(layer.plan, layer.width)
             wiring.connect(m, source, sparse.i)
             source = sparse.o
         ends = {
@@ -85,7 +73,7 @@ class StalledLayer(wiring.Component):
         }
         for k, name in enumerate(STREAMS):
             start, end = ends[name]
-            seed = splitmix64(self.seed * 1024 + self.plan.layer.index * 16 + k) or 1
+            seed = splitmix64(self.seed * 1024 + layer.plan.layer.index * 16 + k) or 1
             staller = Staller(start.payload.shape(), rate=self.rates[name], seed=seed)
             m.submodules[f"staller_{name}"] = staller
             wiring.connect(m, start, staller.i)
