@@ -4,7 +4,7 @@
 import numpy as np
 
 from boards import runs
-from boards.frames import Decoder, Frame
+from boards.frames import HEADER, Decoder, Frame
 from boards.host import Board
 from boards.protocol import Code, Info, Op, fingerprint
 from golden.spec import parse
@@ -77,9 +77,9 @@ class FakeBoard:
             if self.error:
                 raise self.error
             return
-        self.pending += len(data)
-        self.most_pending = max(self.most_pending, self.pending)
         for frame in self.decoder.feed(data):
+            self.pending += HEADER + len(frame.body)
+            self.most_pending = max(self.most_pending, self.pending)
             for op, body in self.answers(frame):
                 self.say(Frame(frame.sequence, op, self.rejected, body))
 
