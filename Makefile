@@ -8,7 +8,7 @@ CONFIG ?= digits
 BOARD ?= ulx3s
 # The board's system clock in MHz, and the seeds of place and route.
 FREQ ?= 100
-SEEDS ?= 1
+SEEDS ?= 2
 EXHIBIT ?= all
 FORMAT ?= onnx
 

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds",
         type=_whole(*SEEDS),
         nargs="+",
-        default=[1],
+        default=[2],
         metavar="N",
         help="seeds of place and route, to take the fastest (%(default)s)",
     )
