@@ -50,7 +50,7 @@ SEEDS, EPOCHS, SAMPLES = (1, 2**31 - 1), (1, 100_000), (1, 10**9)
 EPILOG = """\
 examples:
   python -m boards build ulx3s --config digits --size 12F
-  python -m boards build ulx3s --config mnist --freq 110 --seeds 1 2 3
+  python -m boards build ulx3s --config mnist --freq 105 --seeds 1 2 3
   python -m boards program ulx3s --config digits --size 12F
   python -m boards train --config digits --port /dev/ttyUSB0
   python -m boards save --config digits --port /dev/ttyUSB0 --out w.npz

@@ -23,8 +23,8 @@ __all__ = ["layer_cells", "link_cells", "list_cells"]
 BOARD = Resources(lut=2600, ff=760)
 #: Bytes of a frame besides its body, which lie in the ring as well.
 FRAME = 8
-#: LUTs and flip-flops of a layer for each bit that is counted here: of its lanes, and
-#: of its local error.
+#: LUTs and flip-flops of a layer for each bit that is counted here: of its lanes, and of its local
+#: error.
 LANE = 1.53, 1.36
 LOCAL_ERROR = 1.82, 1.63
 #: For each input of a beat, of which any may be the next that is not 0.

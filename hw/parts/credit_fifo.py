@@ -64,7 +64,7 @@ class CreditFIFO(wiring.Component):
         ]
 
         free, more = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 2))
-        # Much waits for `space`, far away, and `o.ready` comes from far away.
+        # Who waits for `space` and who gives `o.ready` lie far apart: registers stand between them.
         space, taken = Signal(init=1), Signal()
         m.d.sync += taken.eq(self.o.valid & self.o.ready)
         m.d.comb += [
