@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Sequence
 
 from golden.cli import carry_out, enter, program
-from golden.commands import baseline, bench, data, export, paper, sweep, test, train
+from golden.commands import baseline, bench, data, exits, export, paper, sweep, test, train
 
 EPILOG = """\
 examples:
@@ -20,7 +20,7 @@ data: the digits come with scikit-learn; MNIST is read from mnist/ in the folder
 names, else from the user's cache folder, into which it is fetched
 """
 #: In the order in which the help lists them.
-COMMANDS = (data, train, test, export, baseline, bench, sweep, paper)
+COMMANDS = (data, train, test, exits, export, baseline, bench, sweep, paper)
 
 
 def _parser() -> argparse.ArgumentParser:

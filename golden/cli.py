@@ -119,6 +119,8 @@ def show(exhibit: "Exhibit", folder: Path):
 def data_of(network: NetworkSpec) -> "Data":
     """Load the data set that a description names; what to know of it goes to the standard error.
 
+    Samples to choose layers by are held out where its schedule asks for them.
+
     Raises
     ------
     UsageError
@@ -127,10 +129,11 @@ def data_of(network: NetworkSpec) -> "Data":
         If it is missing or damaged, or smaller than a batch.
     """
     from golden.data import load
+    from golden.schedule import withhold
 
     if network.data is None:
         raise UsageError(f"{network.path}: data: nothing to train on; name a data set")
-    data = load(network.data)
+    data = withhold(network, load(network.data))
     for warning in data.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     data.check_batch(network.batch, network.path)

@@ -10,6 +10,7 @@ sample is trained on and has a class error that is not 0, each group with a loca
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,16 +70,18 @@ def count_layer(layer: LayerSpec, x: Any, e: Any = None, g: Any = None) -> dict[
     }
 
 
-def count(network: NetworkSpec, x: Any, steps: Sequence[Step]) -> list[dict[str, np.ndarray]]:
+def count(
+    network: NetworkSpec, x: Any, steps: Sequence[Step], epoch: int = 0
+) -> list[dict[str, np.ndarray]]:
     """Count what samples (B, M) take in each layer of a network, each in a step of its own.
 
-    `steps` is what `IntegerNetwork.train`, with a batch of 1, or `IntegerNetwork.infer` gave for
-    them. See `count_layer`.
+    `steps` is what `IntegerNetwork.train`, with a batch of 1 and in this epoch, or
+    `IntegerNetwork.infer` gave for them. See `count_layer`.
     """
     inputs = [x, *(step.y.numpy() for step in steps[:-1])]
     return [
         count_layer(
-            layer,
+            replace(layer, rule=network.rule_in(layer, epoch)),
             values,
             None if step.e is None else step.e.numpy(),
             None if step.g is None else step.g.numpy(),

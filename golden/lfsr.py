@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The streams of random numbers (contract, "Random numbers"), made a block at a time."""
 
+from math import isqrt
+
 import numpy as np
 
-__all__ = ["Stream", "fields", "odd"]
+__all__ = ["Stream", "array_fields", "fields", "odd"]
 
 #: Largest distance, in units of the LFSR's own, over which blocks are made.
 LONGEST = 1 << 14
@@ -61,6 +63,20 @@ class Stream:
 def fields(seed: int, count: int, width: int) -> np.ndarray:
     """Compute the first `count` fields of `width` bits of the stream of a seed, as int64."""
     return Stream(seed).fields(count, width)
+
+
+def array_fields(seed: int, neurons: int, count: int, width: int) -> np.ndarray:
+    """Compute `count` fields of `width` bits for each neuron by arrays, as int64 (neurons, count).
+
+    Contract, "Arrays": of the bits of a neuron each is that of its row ^ that of its column.
+    """
+    total = count * width
+    rows = isqrt(total - 1) + 1
+    columns = -(-total // rows)
+    drawn = Stream(seed).bits(neurons * (rows + columns)).reshape(neurons, rows + columns)
+    crossed = drawn[:, rows:, None] ^ drawn[:, None, :rows]
+    bits = crossed.reshape(neurons, -1)[:, :total].reshape(neurons, count, width)
+    return bits.astype(np.int64) @ (1 << np.arange(width))
 
 
 def odd(u: np.ndarray, width: int) -> np.ndarray:

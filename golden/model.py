@@ -10,7 +10,7 @@ What else a process may have set for PyTorch changes no bit: every type is named
 what cannot be named, which is autocast and the precision of products of float32.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from golden import lfsr, spec
+from golden.health import Health
+from golden.loss import cross_entropy
 
 __all__ = ["IntegerLayer", "IntegerNetwork", "Step", "exact", "rs"]
 
@@ -65,6 +67,8 @@ def pinned() -> Iterator[None]:
 
 
 HALF = torch.tensor(0.5, dtype=torch.float32, device="cpu")
+#: Fraction bits of a momentum; fraction bits of a velocity below a weight's, and bits above it.
+MOMENTUM_FRACTION, BELOW, ABOVE = 8, 8, 4
 #: The batch from which on `project` looks at the norms, and the fewest columns it looks at.
 NORM_BATCH = 8
 NORM_COLUMNS = 64
@@ -140,20 +144,34 @@ class IntegerLayer:
     """One layer: weights `W` (N, M + 1), classifier `Mc` and feedback `K` (N, C).
 
     All three hold integers, as float32. In `tlc` both classifier and feedback are the trained V.
+
+    Parameters
+    ----------
+    layer
+        The description.
+    momentum
+        Of updates, in 256ths; 0 for none, as the hardware has it (contract, "Momentum").
+
+    Raises
+    ------
+    ValueError
+        If updates with a momentum are to be rounded stochastically.
     """
 
-    def __init__(self, layer: spec.LayerSpec):
+    def __init__(self, layer: spec.LayerSpec, momentum: int = 0):
+        if momentum and layer.sr:
+            raise ValueError("there is no momentum with sr; remove either")
         self.spec = layer
-        n, c, mb = layer.neurons, layer.classes, layer.mb
+        self.momentum = momentum
+        n = layer.neurons
         u0 = lfsr.fields(layer.seeds[0], n * layer.inputs, layer.init_bits)
-        u1 = lfsr.fields(layer.seeds[1], n * c, mb)
-        u2 = lfsr.fields(layer.seeds[2], n * c, mb)
         self.W = torch.zeros(n, layer.columns, dtype=torch.float32, device="cpu")
         self.W[:, :-1] = torch.from_numpy(lfsr.odd(u0, layer.init_bits)).view(n, -1)
-        self.Mc = torch.from_numpy(lfsr.odd(u1, mb)).view(n, c).float()
+        #: In units of 2^-(fw + BELOW).
+        self.velocity = torch.zeros_like(self.W, dtype=torch.float64) if momentum else None
+        self.Mc, independent = (_random_classifier(layer, layer.seeds[k]) for k in (1, 2))
         # Nothing but the trained classifier has more fraction bits than it starts with.
         self.Mc *= 2 ** (layer.scale - layer.ms)
-        independent = torch.from_numpy(lfsr.odd(u2, mb)).view(n, c).float()
         self.K = {
             "sym": self.Mc,
             "frozen": self.Mc,
@@ -163,6 +181,8 @@ class IntegerLayer:
         }[layer.rule]
         self.dropping = lfsr.Stream(layer.seeds[3])
         self.rounding = lfsr.Stream(layer.seeds[4])
+        #: What is told of every step; counting takes time.
+        self.health: list[Health] = []
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the inputs with the bias column, and y before dropout, of a batch x (B, M)."""
@@ -182,10 +202,12 @@ class IntegerLayer:
             y.mul_(1 - self.spec.dropout / 8).floor_()
         return y, self.scores(y)
 
-    def train(self, x: Tensor, away: Tensor, lr: int) -> tuple[Tensor, ...]:
+    def train(
+        self, x: Tensor, away: Tensor, lr: int, *, frozen: bool = False
+    ) -> tuple[Tensor, ...]:
         """Make one step with a batch x (B, M) at the rate 2^-lr; give y, s, e, g.
 
-        `away` (B, C) is -t: where an error pushes the scores.
+        `away` (B, C) is -t: where an error pushes the scores. What is `frozen` learns nothing.
         """
         x, y = self.forward(x)
         if self.spec.dropout:
@@ -194,15 +216,22 @@ class IntegerLayer:
         s = self.scores(y)
         e = self.error(s, away)
         g = self.local_error(e, y)
-        if self.spec.rule != "frozen":
-            self.update(g, x, lr)
-        if self.spec.rule == "tlc":
+        frozen = frozen or self.spec.rule == "frozen"
+        u = None if frozen else self.update(e, g, x, lr)
+        if self.spec.rule == "tlc" and not frozen:
             self.update_classifier(e, y)
+        for health in self.health:
+            health.see(x, y, e, g, u)
         return y, s, e, g
 
     def error(self, s: Tensor, away: Tensor) -> Tensor:
-        """Compute e (B, C) from the scores: squared hinge, margin violations clipped at 1."""
+        """Compute e (B, C) from the scores s, float, and -t, by the layer's loss.
+
+        In the squared hinge, margin violations are clipped at 1.
+        """
         p = self.spec
+        if p.loss == "ce":
+            return cross_entropy(s, away < 0, p.fy + p.scale).float()
         one, k = 1 << (p.fy + p.scale), p.fy + p.scale - p.fe
         s = s.to(exact(p.s_bound + one + half(k)))
         margin = (away * s).add_(one).clamp_(min=0)
@@ -213,18 +242,42 @@ class IntegerLayer:
         p = self.spec
         return rounded_product(e, self.K.T, p.feedback_bound, p.scale).mul_(y > 0)
 
-    def update(self, g: Tensor, x: Tensor, lr: int):
-        """Learn from g (B, N) and the inputs x (B, M + 1) at the rate 2^-lr."""
+    def update(self, e: Tensor, g: Tensor, x: Tensor, lr: int) -> Tensor:
+        """Learn from e (B, C), g (B, N) and the inputs x (B, M + 1) at the rate 2^-lr.
+
+        Returns
+        -------
+        u (N, M + 1), by which the weights were lowered as far as they have room.
+        """
         p, k, rounding = self.spec, self.spec.update_shift(lr), HALF
         if p.sr and k > 0:
+            # An update of 0 stays 0 whatever is drawn, so hardware that skips it need not draw.
+            drawing = x.any(0) if e.any() else x.new_zeros(p.columns).bool()
+            drawn = self.rounding.fields(int(drawing.sum()), k)
             # More bits than float32 holds.
-            rounding = torch.from_numpy(self.rounding.fields(p.columns, k)).double().mul_(2.0**-k)
+            rounding = torch.zeros(p.columns, dtype=torch.float64, device="cpu")
+            rounding[drawing] = torch.from_numpy(drawn).double().mul_(2.0**-k)
         bound = p.update_bound(len(x))
         if exact(bound) is not torch.float32:
             bound = norm_bound(g.T, x.T, bound)
-        step = rounded_product(g.T, x, bound, k, rounding)
+        if self.velocity is None:
+            step = rounded_product(g.T, x, bound, k, rounding)
+        else:
+            step = self.accelerate(rounded_product(g.T, x, bound, k - BELOW), self.velocity)
         # If the step is too large for float32, so is the weight for its limits.
         self.W.sub_(step).clamp_(-(2 ** (p.wb - 1)), 2 ** (p.wb - 1) - 1)
+        return step
+
+    def accelerate(self, step: Tensor, velocity: Tensor) -> Tensor:
+        """Give u of a step in units of the velocity, which is changed, by Nesterov's momentum."""
+        limit = 2 ** (self.spec.wb + BELOW + ABOVE - 1)
+
+        def kept() -> Tensor:
+            return rs(velocity * self.momentum, MOMENTUM_FRACTION)
+
+        step = step.double().clamp_(-limit, limit - 1)
+        velocity.copy_((kept() + step).clamp_(-limit, limit - 1))
+        return rs(step + kept(), BELOW)
 
     def update_classifier(self, e: Tensor, y: Tensor):
         """Learn V, in place, from e (B, C) and y (B, N)."""
@@ -239,6 +292,7 @@ class IntegerLayer:
             "Mc": self.Mc,
             "dropping": self.dropping.state,
             "rounding": self.rounding.state,
+            **({} if self.velocity is None else {"velocity": self.velocity}),
         }
 
     def restore(self, state: dict[str, Any]):
@@ -248,14 +302,19 @@ class IntegerLayer:
         self.Mc.copy_(state["Mc"])
         self.dropping = lfsr.Stream(state["dropping"])
         self.rounding = lfsr.Stream(state["rounding"])
+        if self.velocity is not None:
+            self.velocity.copy_(state["velocity"])
 
 
 class IntegerNetwork:
-    """All layers, trained on the same samples (contract, "One training step of a layer")."""
+    """All layers, trained on the same samples (contract, "One training step of a layer").
 
-    def __init__(self, network: spec.NetworkSpec):
+    Parameters and errors are those of `IntegerLayer`, of all layers.
+    """
+
+    def __init__(self, network: spec.NetworkSpec, momentum: int = 0):
         self.spec = network
-        self.layers = [IntegerLayer(layer) for layer in network.layers]
+        self.layers = [IntegerLayer(layer, momentum) for layer in network.layers]
         # -t of every label.
         self._away_of = 1 - 2 * torch.eye(network.classes, dtype=torch.float32, device="cpu")
 
@@ -271,10 +330,12 @@ class IntegerNetwork:
         ValueError
             If pixels or labels are of another shape, type or range.
         """
-        y, steps = self._pixels(x), []
+        y, steps, network = self._pixels(x), [], self.spec
         away = self._away(labels, len(y))
         for layer in self.layers:
-            y, s, e, g = layer.train(y, away, self.spec.lr_shift(layer.spec, epoch))
+            lr = network.lr_shift(layer.spec, epoch)
+            frozen = network.rule_in(layer.spec, epoch) == "frozen"
+            y, s, e, g = layer.train(y, away, lr, frozen=frozen)
             steps.append(Step(y.long(), s.long(), e.long(), g.long(), _prediction(s)))
         return steps
 
@@ -293,6 +354,17 @@ class IntegerNetwork:
             y, s = layer.infer(y)
             steps.append(Step(y.long(), s.long(), None, None, _prediction(s)))
         return steps
+
+    def watch(self) -> list[Health]:
+        """Count the health of every layer from now on (`golden.health`), for `take_health`."""
+        watch = [Health(layer.spec) for layer in self.layers]
+        for layer, health in zip(self.layers, watch, strict=True):
+            layer.health.append(health)
+        return watch
+
+    def take_health(self, watch: Sequence[Health]) -> list[dict[str, int]]:
+        """Give what a `watch` has counted of each layer since it was last taken."""
+        return [health.take(layer.W) for layer, health in zip(self.layers, watch, strict=True)]
 
     def state(self) -> dict[str, Any]:
         """Give all that training changes, of every layer; tensors are the network's own."""
@@ -323,6 +395,17 @@ class IntegerNetwork:
         if not all(0 <= label < classes for label in labels.tolist()):
             raise ValueError(f"labels must be from 0 to {classes - 1}, not {labels.tolist()}")
         return self._away_of[labels.long()]
+
+
+def _random_classifier(layer: spec.LayerSpec, seed: int) -> Tensor:
+    """Draw a classifier (N, C): sums of odd numbers (contract, "Gaussian classifiers")."""
+    count = layer.classes * layer.terms
+    if layer.source == "array":
+        u = lfsr.array_fields(seed, layer.neurons, count, layer.mb)
+    else:
+        u = lfsr.fields(seed, layer.neurons * count, layer.mb)
+    odd = torch.from_numpy(lfsr.odd(u, layer.mb))
+    return odd.view(layer.neurons, layer.classes, layer.terms).sum(2).float()
 
 
 def _prediction(s: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from golden.training import Model, accuracy, steps
 __all__ = ["Integer", "Outcome", "Run", "perform"]
 
 #: What all models compute together with the order of the data, as a number that goes into digests.
-COMPUTES = 3
+COMPUTES = 4
 #: Seconds between two reports of progress.
 PAUSE = 0.25
 #: Takes how many epochs, or what part of one, a run has come on, and the name of the run.
@@ -89,37 +89,52 @@ class Run(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Integer(Run):
-    """The integer model, trained as its description asks; `Integer.of` takes all from there."""
+    """The integer model, trained as its description asks; `Integer.of` takes all from there.
+
+    Its `momentum`, in 256ths, no description asks for.
+    """
 
     network: spec.NetworkSpec
+    momentum: int = 0
 
     @classmethod
-    def of(cls, network: spec.NetworkSpec, *, name: str, held_out: bool = False) -> "Integer":
+    def of(
+        cls, network: spec.NetworkSpec, *, name: str, held_out: bool = False, momentum: int = 0
+    ) -> "Integer":
         """Make the run of a description."""
         if network.data is None:
             raise spec.SpecError(f"{network.path}: data: nothing to train on; name a data set")
+        if network.schedule == "grow":
+            raise spec.SpecError(
+                f'{network.path}: schedule: "grow" is not for runs that are compared, for each has '
+                'to have the same layers; take "greedy"'
+            )
         return cls(
             name=name,
             data=network.data,
             held_out=held_out,
             seed=network.seed,
             batch=network.batch,
-            epochs=network.epochs,
+            epochs=network.passes,
             network=network,
+            momentum=momentum,
         )
 
     def model(self) -> IntegerNetwork:
         """Make the integer model, at its start."""
-        return IntegerNetwork(self.network)
+        return IntegerNetwork(self.network, self.momentum)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the result: not where the description lies, nor what hardware it is for."""
         settings = super().settings
+        # Runs without it are those that there were before there was one.
+        if not self.momentum:
+            del settings["momentum"]
         for key in ("path", "name", "data", "board", "size"):
             del settings["network"][key]
         for layer in settings["network"]["layers"]:
-            del layer["lanes"]
+            del layer["lanes"], layer["health"]
         return settings
 
 

@@ -30,6 +30,12 @@ BOARD, SIZE = "ulx3s", "85F"
 #: What `lanes` says where they are to be chosen.
 AUTO = "auto"
 RULES = ("sym", "scfb", "random", "frozen", "tlc")
+LOSSES = ("hinge", "ce")
+INITS = ("uniform", "gauss")
+SOURCES = ("lfsr", "array")
+#: When layers learn (contract, "Schedule"). With "grow", greedily, and no more layers than are of
+#: use (`golden.schedule`).
+SCHEDULES = ("all", "greedy", "grow")
 #: Most layers of a network. Ten times as deep as any that was tried.
 LAYERS_LIMIT = 64
 #: Most weights of all layers, those of the classifiers included. The golden model needs up to 40
@@ -41,15 +47,23 @@ BATCH_LIMIT = 1 << 26
 STREAMS = 5
 #: Widest accumulator that hardware and golden model are built for, in bits.
 ACCUMULATOR_LIMIT = 48
+#: How many odd numbers may be summed to a classifier weight of a Gaussian distribution (contract,
+#: "Gaussian classifiers"). Their number is odd too, so that no weight is 0.
+TERMS = (3, 5, 7)
 #: Bits and fraction bits of a classifier weight that is trained (contract, "Trained classifier").
 TRAINED_BITS = 16
 TRAINED_FRACTION = 12
+#: Fraction bits of a class error in cross-entropy (contract, "Cross-entropy").
+SOFTMAX_FRACTION = 8
+#: Largest margin from which on samples leave a layer (contract, "Early exit").
+MARGIN_LIMIT = 1_000_000
 #: Widest weights that stochastic rounding is for (contract, "Stochastic rounding").
 ROUNDED_BITS = 10
 
 #: Range of every optional format key of a layer.
 FORMATS = {
     "lanes": (1, 1024),
+    "v_lanes": (1, 1024),
     "fx": (0, 8),
     "fy": (0, 8),
     "yb": (1, 8),
@@ -65,9 +79,9 @@ FORMATS = {
 }
 NETWORK_KEYS = (
     "name", "data", "label", "test", "scale", "inputs", "classes", "seed", "batch", "epochs",
-    "lr_step", "board", "size", "layer",
+    "lr_step", "schedule", "board", "size", "layer",
 )  # fmt: skip
-LAYER_KEYS = ("neurons", "rule", "sr", *FORMATS)
+LAYER_KEYS = ("neurons", "rule", "loss", "init", "source", "sr", "margin", "health", *FORMATS)
 
 
 def splitmix64(x: int) -> int:
@@ -91,9 +105,14 @@ class LayerSpec:
     the widths in hardware and of the types in the golden model.
 
     `lanes` is how many neurons hardware computes at once, None where that is to be chosen;
+    `v_lanes` how many products with a classifier that is trained;
     `seeds[k]` the 64-bit seed of random stream k; `yb` the bits of an activation; `dropout` the
-    eighths of the neurons that are dropped; `sr` whether updates are rounded stochastically; `lrv`
-    the rate 2^-lrv of a classifier that is trained.
+    eighths of the neurons that are dropped; `loss` what the class errors are made from; `init`
+    the distribution of random classifier weights, and `terms` how many odd numbers are summed to
+    each; `source` what makes their bits; `sr` whether updates are rounded stochastically; `lrv` the
+    rate 2^-lrv of a classifier that is trained; `margin` from where on samples that are inferred
+    leave after the layer, None where they cannot; `exits_below` whether they can below it; `health`
+    whether hardware counts what `golden.health` does, which changes no bit.
     """
 
     index: int
@@ -101,7 +120,12 @@ class LayerSpec:
     neurons: int
     classes: int
     lanes: int | None
+    v_lanes: int | None
     rule: str
+    loss: str
+    init: str
+    terms: int
+    source: str
     fx: int
     fy: int
     yb: int
@@ -115,7 +139,19 @@ class LayerSpec:
     dropout: int
     sr: bool
     lrv: int
+    margin: float | None
+    exits_below: bool
+    health: bool
     seeds: tuple[int, ...]
+
+    @property
+    def exits(self) -> bool:
+        """Whether samples may have left when the layer is done with them."""
+        return self.exits_below or self.margin is not None
+
+    def threshold(self, margin: float) -> int:
+        """Compute the least margin in units of scores that is no less than `margin`."""
+        return math.ceil(margin * 2.0 ** (self.fy + self.scale))
 
     @property
     def one(self) -> int:
@@ -143,9 +179,14 @@ class LayerSpec:
         return TRAINED_FRACTION if self.rule == "tlc" else self.ms
 
     @property
+    def random_bound(self) -> int:
+        """Largest magnitude of a classifier weight as it is drawn."""
+        return self.terms * (2**self.mb - 1)
+
+    @property
     def classifier_bound(self) -> int:
         """Largest magnitude of a classifier weight."""
-        return 1 << (TRAINED_BITS - 1) if self.rule == "tlc" else 2**self.mb - 1
+        return 1 << (TRAINED_BITS - 1) if self.rule == "tlc" else self.random_bound
 
     @property
     def z_bound(self) -> int:
@@ -194,6 +235,7 @@ class LayerSpec:
 class NetworkSpec:
     """A whole network, bottom layer first, and how to train it.
 
+    `epochs` is how often a layer learns from all samples, `passes` how often the network sees them.
     `board` and `size` name what hardware is meant for; nothing here knows whether there is such a
     board.
     """
@@ -205,19 +247,42 @@ class NetworkSpec:
     batch: int
     epochs: int
     lr_step: int
+    schedule: str
     board: str
     size: str
     path: str
     layers: tuple[LayerSpec, ...]
     inputs: int
 
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """The layers that learn, in the order in which they do where they take turns."""
+        return tuple(layer.index for layer in self.layers if layer.rule != "frozen")
+
+    @property
+    def passes(self) -> int:
+        """Epochs of the whole training: all turns together, as many as there may be."""
+        return self.epochs * (1 if self.schedule == "all" else len(self.turns))
+
+    def rule_in(self, layer: LayerSpec, epoch: int) -> str:
+        """Give the rule of a layer in an epoch: its own, or `frozen` if it is not its turn."""
+        if self.schedule == "all" or epoch // self.epochs == self._turn(layer):
+            return layer.rule
+        return "frozen"
+
     def lr_shift(self, layer: LayerSpec, epoch: int) -> int:
         """Compute the learning-rate shift of a layer in an epoch: it learns at 2^-lr_shift."""
+        if self.schedule != "all":
+            # Before its turn as at its start, after it as at its end.
+            epoch = min(max(epoch - self._turn(layer) * self.epochs, 0), self.epochs - 1)
         return layer.lr + epoch // self.lr_step
+
+    def _turn(self, layer: LayerSpec) -> int:
+        return self.turns.index(layer.index) if layer.index in self.turns else len(self.turns)
 
     @property
     def lr_growth(self) -> int:
-        """How far the learning-rate shift grows over the run."""
+        """How far the learning-rate shift of a layer grows over the run."""
         return (self.epochs - 1) // self.lr_step
 
 
@@ -290,6 +355,10 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
             raise top.error("layer", "must be tables; write [[layer]]")
         keys = Table(entry, path, f"layer {index}: ", LAYER_KEYS)
         layer = _layer(keys, layers, inputs, classes, seed, batch)
+        if layer.margin is not None and index == len(tables) - 1:
+            raise keys.error(
+                "margin", "from the last layer all samples leave; remove it, or add a layer above"
+            )
         layers.append(layer)
         weights += layer.weights + layer.neurons * classes
         if weights > WEIGHTS_LIMIT:
@@ -313,12 +382,19 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
         batch=batch,
         epochs=top.integer("epochs", 1, 100000, 1),
         lr_step=top.integer("lr_step", 1, 100000, 100000),
+        schedule=top.choice("schedule", SCHEDULES, "all") or "all",
         board=top.text("board") or BOARD,
         size=top.text("size") or SIZE,
         path=path,
         layers=tuple(layers),
         inputs=inputs,
     )
+    if network.schedule != "all" and not network.turns:
+        raise top.error(
+            "schedule",
+            f"no layer can take its turn in {network.schedule!r}, for all are frozen; "
+            "remove it, or take another rule",
+        )
     last, limit = max(layer.lr for layer in layers) + network.lr_growth, FORMATS["lr"][1]
     if last > limit:
         raise top.error(
@@ -350,12 +426,16 @@ def _layer(
     initial = math.sqrt(6 / inputs)
     fw = number("fw", max(1, min(12, wb - 2 - math.ceil(math.log2(initial)))))
     rule = table.choice("rule", RULES, "sym") or "sym"
+    loss = table.choice("loss", LOSSES, "hinge") or "hinge"
+    if loss == "ce" and fe != SOFTMAX_FRACTION:
+        raise table.error("fe", f'must be {SOFTMAX_FRACTION} for loss = "ce", not {fe}; remove it')
     if fw + fx < fy:
         raise table.error("fy", f"must be at most fw + fx = {fw + fx}, not {fy}")
-    # Equation (7) of the paper, to the nearest power of two.
-    std = math.sqrt((4**mb - 1) / 3)
-    ms = number("ms", math.floor(math.log2(std / math.sqrt(2 / (neurons + classes))) + 0.5))
-    if fy + ms < 0:
+    init = table.choice("init", INITS, "uniform") or "uniform"
+    terms, ms = _classifier(mb, neurons + classes, TERMS if init == "gauss" else (1,))
+    ms = number("ms", ms)
+    # Neither a trained classifier, of 12 fraction bits, nor cross-entropy has such a margin.
+    if loss == "hinge" and rule != "tlc" and fy + ms < 0:
         raise table.error("ms", f"must be at least -fy = {-fy}, or the margin is 0, not {ms}")
     init_bits = number(
         "init_bits",
@@ -368,10 +448,11 @@ def _layer(
         raise table.error(
             "sr", f"is for weights of at most {ROUNDED_BITS} bits, not {wb}; lower wb or remove sr"
         )
-    if "lrv" in table.table and rule != "tlc":
-        raise table.error("lrv", f'is for rule = "tlc" only, not {rule!r}; remove it')
+    for key in ("lrv", "v_lanes"):
+        if key in table.table and rule != "tlc":
+            raise table.error(key, f'is for rule = "tlc" only, not {rule!r}; remove it')
     if rule == "tlc":
-        most = TRAINED_BITS - 1 - mb
+        most = TRAINED_BITS - 1 - (terms * (2**mb - 1)).bit_length()
         least = TRAINED_FRACTION - most
         if not least <= ms <= TRAINED_FRACTION:
             raise table.error(
@@ -382,8 +463,13 @@ def _layer(
         inputs=inputs,
         neurons=neurons,
         classes=classes,
-        lanes=_lanes(table),
+        lanes=_lanes(table, "lanes"),
+        v_lanes=_lanes(table, "v_lanes"),
         rule=rule,
+        loss=loss,
+        init=init,
+        terms=terms,
+        source=table.choice("source", SOURCES, "lfsr") or "lfsr",
         fx=fx,
         fy=fy,
         yb=yb,
@@ -397,6 +483,9 @@ def _layer(
         dropout=number("dropout", 0),
         sr=sr,
         lrv=number("lrv", 9),
+        margin=table.number("margin", 0, MARGIN_LIMIT),
+        exits_below=bool(below) and below[-1].exits,
+        health=table.flag("health"),
         seeds=tuple(splitmix64(seed * 1024 + index * 16 + k) for k in range(STREAMS)),
     )
     for quantity, bound, key, other in (
@@ -416,11 +505,28 @@ def _layer(
     return layer
 
 
-def _lanes(table: Table) -> int | None:
+def _classifier(mb: int, size: int, known: tuple[int, ...]) -> tuple[int, int]:
+    """Scale a classifier as equation (7) of the paper, of `size` neurons and classes.
+
+    Returns
+    -------
+    terms, ms
+        How many odd numbers of `mb` bits are summed to a weight, of those `known`, and the power of
+        two that their sum is then scaled by, so that the deviation is nearest to the equation's.
+    """
+
+    def wanted(terms: int) -> float:
+        return math.log2(math.sqrt(terms * (4**mb - 1) / 3) / math.sqrt(2 / size))
+
+    terms = min(known, key=lambda terms: abs(wanted(terms) - math.floor(wanted(terms) + 0.5)))
+    return terms, math.floor(wanted(terms) + 0.5)
+
+
+def _lanes(table: Table, key: str) -> int | None:
     """Read how many lanes a layer has; None where they are to be chosen."""
-    value = table.table.get("lanes", AUTO)
+    value = table.table.get(key, AUTO)
     if value == AUTO:
         return None
     if isinstance(value, str):
-        raise table.error("lanes", f'must be a whole number or "{AUTO}", not {quoted(value)}')
-    return table.integer("lanes", *FORMATS["lanes"])
+        raise table.error(key, f'must be a whole number or "{AUTO}", not {quoted(value)}')
+    return table.integer(key, *FORMATS[key])

@@ -24,10 +24,10 @@ __all__ = ["STUDIES", "Axis", "Point", "Study", "exhibit", "load", "runs"]
 #: Where studies live that are named without a path.
 STUDIES = spec.CONFIGS / "studies"
 #: Keys of a description that a study, or a point of it, may replace as a whole.
-TOP_KEYS = ("batch", "epochs", "lr_step")
+TOP_KEYS = ("batch", "epochs", "lr_step", "schedule")
 STUDY_KEYS = ("network", "seeds", "axis", *TOP_KEYS)
 AXIS_KEYS = ("name", "points")
-POINT_KEYS = ("at", "series", *TOP_KEYS, *spec.LAYER_KEYS)
+POINT_KEYS = ("at", "series", "momentum", *TOP_KEYS, *spec.LAYER_KEYS)
 #: Panels of the figure side by side.
 COLUMNS = 3
 #: The longest labels that are written level.
@@ -40,13 +40,14 @@ DEPTH = 6
 class Point:
     """A network with each seed, the label `at` it, and the `series` it belongs to.
 
-    It is `base` if it is the network that is varied.
+    It is `base` if it is the network that is varied. Its `momentum` is in 256ths.
     """
 
     at: str
     series: str
     base: bool
     networks: tuple[spec.NetworkSpec, ...]
+    momentum: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,14 @@ def _point(given: Table, base: dict, folder: Path, seeds: range) -> Point:
         raise given.error("at", "and series must be text; at labels the point")
     varied, where = _vary(base, given), f"{given.path}: {given.where}".removesuffix(": ")
     networks = tuple(spec.parse({**varied, "seed": seed}, where, folder) for seed in seeds)
+    momentum = given.integer("momentum", 0, 255, 0)
+    if momentum and any(layer.sr for layer in networks[0].layers):
+        raise given.error("momentum", "is not for layers with sr; remove either")
     # By what decides the result: lanes may differ.
-    first, unvaried = (
-        Integer.of(network, name=at).digest
-        for network in (networks[0], spec.parse({**base, "seed": seeds[0]}, where, folder))
-    )
-    return Point(at, series, first == unvaried, networks)
+    unvaried = spec.parse({**base, "seed": seeds[0]}, where, folder)
+    first = Integer.of(networks[0], name=at, momentum=momentum)
+    same = first.digest == Integer.of(unvaried, name=at).digest
+    return Point(at, series, same, networks, momentum)
 
 
 def _vary(base: dict, point: Table) -> dict:
@@ -141,7 +144,12 @@ def _vary(base: dict, point: Table) -> dict:
 def runs(study: Study) -> list[Run]:
     """Give the runs of all points, those of each in the order of its seeds."""
     return [
-        Integer.of(network, name=f"{axis.name} {point.at} {point.series}".strip(), held_out=True)
+        Integer.of(
+            network,
+            name=f"{axis.name} {point.at} {point.series}".strip(),
+            held_out=True,
+            momentum=point.momentum,
+        )
         for axis in study.axes
         for point in axis.points
         for network in point.networks

@@ -42,6 +42,16 @@ class Table:
             raise self.error(key, f"must be from {low} to {high}, not {quoted(value)}")
         return value
 
+    def number(self, key: str, low: float, high: float) -> float | None:
+        value = self.table.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(key, f"must be a number, not {quoted(value)}")
+        if not low <= value <= high:
+            raise self.error(key, f"must be from {low:,} to {high:,}, not {quoted(value)}")
+        return float(value)
+
     def text(self, key: str) -> str | None:
         value = self.table.get(key)
         if value is not None and (not isinstance(value, str) or not value or "\0" in value):

@@ -10,6 +10,7 @@ import torch
 from golden.data import Data
 from golden.model import IntegerNetwork
 from golden.order import order
+from golden.schedule import Growth
 from golden.weights import Weights
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "confusions",
     "epochs",
     "infer",
+    "parts",
     "predictions",
     "start_from",
     "steps",
@@ -49,9 +51,14 @@ class Model(Protocol):
 
 
 def epochs(
-    network: IntegerNetwork, data: Data, samples: int | None = None
+    network: IntegerNetwork,
+    data: Data,
+    samples: int | None = None,
+    growth: Growth | None = None,
 ) -> Iterator[tuple[int, Iterator[int]]]:
     """Train a network, from its start, on all epochs of its description or so many `samples`.
+
+    With the schedule "grow" it ends where `growth`, which is told of each layer, is over.
 
     Yields
     ------
@@ -61,12 +68,16 @@ def epochs(
     """
     spec = network.spec
     per_epoch = len(data.train_x) // spec.batch
-    left = spec.epochs * per_epoch if samples is None else samples // spec.batch
-    for epoch in range(spec.epochs):
-        if left:
+    growth = growth or Growth(spec)
+    left = spec.passes * per_epoch if samples is None else samples // spec.batch
+    for epoch in range(spec.passes):
+        if left and not growth.over:
             count = min(left, per_epoch)
             yield epoch, steps(network, data, epoch, seed=spec.seed, batch=spec.batch, count=count)
             left -= count
+            layer = growth.due(epoch)
+            if layer is not None and count == per_epoch:
+                growth.add(accuracy(network, data.held_x, data.held_y)[layer])
 
 
 def steps(
@@ -82,21 +93,22 @@ def steps(
 
 def predictions(model: Model, x: np.ndarray) -> np.ndarray:
     """Predict the classes of samples (n, M), by each layer: (layers, n)."""
-    parts = [
-        np.stack([np.asarray(step.prediction) for step in model.infer(part)]) for part in _parts(x)
+    made = [
+        np.stack([np.asarray(step.prediction) for step in model.infer(part)]) for part in parts(x)
     ]
-    return np.concatenate(parts, axis=1)
+    return np.concatenate(made, axis=1)
 
 
 def infer(network: IntegerNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Infer samples (n, M): scores (n, layers, C) and predictions (n, layers), int64."""
-    steps = [network.infer(part) for part in _parts(x)]
+    steps = [network.infer(part) for part in parts(x)]
     scores = [np.stack([step.s.numpy() for step in layers], axis=1) for layers in steps]
     made = [np.stack([step.prediction.numpy() for step in layers], axis=1) for layers in steps]
     return np.concatenate(scores), np.concatenate(made)
 
 
-def _parts(x: np.ndarray) -> Iterator[np.ndarray]:
+def parts(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut samples (n, M) into pieces that are inferred at once."""
     for start in range(0, len(x), CHUNK):
         yield x[start : start + CHUNK]
 

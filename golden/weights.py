@@ -10,9 +10,10 @@ A weight file is an .npz that NumPy reads too:
     digest         text: SHA-256 of all of the above
 
 The network is what decides the meaning of the weights: inputs, classes, seed (the random
-classifiers follow from it), and of each layer the neurons, the rule, the dropout and all formats.
-It is not what decides how they are trained or computed: name, data, batch, epochs, learning rates,
-initial weights, rounding and lanes may be others when a file is read.
+classifiers follow from it), and of each layer the neurons, the rule, the distribution and the
+source of the random classifier, the dropout and all formats.
+It is not what decides how they are trained or computed: name, data, batch, epochs, losses, learning
+rates, initial weights, rounding and lanes may be others when a file is read.
 """
 
 import hashlib
@@ -37,7 +38,23 @@ __all__ = ["Weights", "WeightsError", "load", "save", "size_of"]
 #: Keys of a file beside those of the layers.
 ABOUT, DIGEST, LOW, HIGH = "about", "digest", "low", "high"
 #: What decides the meaning of a layer's weights.
-MEANING = ("neurons", "rule", "fx", "fy", "yb", "fw", "wb", "mb", "ms", "fe", "dropout")
+MEANING = (
+    "neurons",
+    "rule",
+    "init",
+    "source",
+    "fx",
+    "fy",
+    "yb",
+    "fw",
+    "wb",
+    "mb",
+    "ms",
+    "fe",
+    "dropout",
+)
+#: What files say that were saved before there was such a key.
+UNSAID = {"init": "uniform", "source": "lfsr"}
 #: Bytes that a text may take, and more than an array takes beside its numbers.
 TEXT_LIMIT = 1 << 24
 #: Bytes of the largest number that is read.
@@ -311,7 +328,7 @@ def _compared(saved: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple[str
     yield "layers", len(layers), len(ours["layers"])
     for i, (their, our) in enumerate(zip(layers, ours["layers"], strict=True)):
         their = their if isinstance(their, dict) else {}
-        yield from ((f"layer {i}: {key}", their.get(key), our[key]) for key in our)
+        yield from ((f"layer {i}: {key}", their.get(key, UNSAID.get(key)), our[key]) for key in our)
     yield "seed", saved.get("seed"), ours["seed"]
 
 

@@ -4,12 +4,15 @@
 import argparse
 import sys
 import tempfile
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from golden import weights
 from golden.cli import CONFIG_HELP, UsageError, at_least
 from golden.errors import RunError
 from golden.files import check_place
+from golden.health import SIGNS, shares
 from golden.spec import NetworkSpec
 
 __all__ = ["add"]
@@ -25,11 +28,33 @@ examples:
   python -m golden train my.toml --epochs 3 --seed 7
   python -m golden train digits --weights w.npz --out better.npz
   python -m golden train mnist --samples 5000 2>/dev/null | tail -1
+  python -m golden train digits --health          what of its numbers is worn out, lost or idle
 
 A weight file holds W0, W1, ..., which NumPy reads, and which network they are of: --weights takes
 only those of the same network. What only concerns training (rates, batch, epochs) may differ. The
 epochs, and with them the learning rate, start from the first one again.
+
+With --health a second table follows, of shares in percent for each epoch and layer:
 """
+#: Columns of the table of health.
+COLUMNS = {
+    "at_limit": "at limit",
+    "updates_lost": "lost",
+    "saturated": "saturated",
+    "no_error": "no error",
+    "dead": "dead",
+}
+
+
+def _signs() -> str:
+    """Say what the columns of health mean, and what to change."""
+    width = max(map(len, COLUMNS.values())) + 4
+    lines = []
+    for name, column in COLUMNS.items():
+        sign = SIGNS[name]
+        text = textwrap.wrap(f"{sign.title.capitalize()}. {sign.meaning} {sign.mend}", 98 - width)
+        lines += [f"  {column if k == 0 else '':{width - 2}}{part}" for k, part in enumerate(text)]
+    return "\n".join(lines) + "\n"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
@@ -38,7 +63,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         "train",
         help="train a network, print its test accuracy",
         description=DESCRIPTION,
-        epilog=EPILOG,
+        epilog=EPILOG + _signs(),
     )
     parser.add_argument("config", help=CONFIG_HELP)
     parser.add_argument(
@@ -62,6 +87,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         metavar="FILE",
         help="write the weights as .npz: W0, W1, ..., integers (N, M + 1)",
     )
+    parser.add_argument(
+        "--health",
+        action="store_true",
+        help="count weights at a limit, updates that are lost, and idle neurons",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -71,41 +101,60 @@ def _run(arguments: argparse.Namespace) -> int:
     from golden import training
     from golden.commands.shared import prepare
     from golden.model import IntegerNetwork
+    from golden.schedule import Growth
 
     described, data = prepare(arguments.config, epochs=arguments.epochs, seed=arguments.seed)
     batch, out = described.batch, arguments.out
-    limit = described.epochs * (len(data.train_x) // batch) * batch
+    limit = described.passes * (len(data.train_x) // batch) * batch
     samples = min(limit, arguments.samples or limit) // batch * batch
     if arguments.samples and not batch <= arguments.samples <= limit:
         raise UsageError(
-            f"--samples {arguments.samples}: {described.epochs} epochs in batches of {batch} have "
+            f"--samples {arguments.samples}: {described.passes} epochs in batches of {batch} have "
             f"from {batch} to {limit} samples; give --epochs as well, or another number"
         )
     network = IntegerNetwork(described)
     if arguments.weights:
         training.start_from(network, weights.load_for(arguments.weights, described, data))
+    watch = network.watch() if arguments.health else None
     if out:
         check_place(out, weights.size_of(described))
 
     print("epoch  samples" + "".join(f"{f'layer {i}':>9}" for i in range(len(network.layers))))
-    trained, accuracies = 0, []
+    trained, accuracies, health, growth = 0, [], [], Growth(described)
     with tqdm(total=samples, unit=" samples", disable=None, leave=False) as bar:
-        for epoch, steps in training.epochs(network, data, samples):
-            bar.set_description(f"epoch {epoch + 1} of {described.epochs}")
+        for epoch, steps in training.epochs(network, data, samples, growth):
+            bar.set_description(f"epoch {epoch + 1} of {described.passes}")
             for count in steps:
                 bar.update(count)
                 trained += count
-            shares = training.accuracy(network, data.test_x, data.test_y)
-            if trained == (epoch + 1) * (limit // described.epochs):
-                accuracies.append([round(100 * share, 2) for share in shares])
+            right = training.accuracy(network, data.test_x, data.test_y)
+            if watch:
+                health.append(network.take_health(watch))
+            if trained == (epoch + 1) * (limit // described.passes):
+                accuracies.append([round(100 * share, 2) for share in right])
             with bar.external_write_mode(sys.stdout):
-                row = "".join(f"{100 * share:9.2f}" for share in shares)
+                row = "".join(f"{100 * share:9.2f}" for share in right)
                 print(f"{epoch + 1:5}{trained:9}{row}", flush=True)
+    if growth.shares:
+        print(f"\n{growth}")
+    if watch:
+        print(_table(described, health))
     if out:
-        progress = {"accuracies": accuracies, "samples": trained}
+        progress = {"accuracies": accuracies, "samples": trained, **growth.progress}
         kept = {"progress": progress, "labels": data.labels, "scaling": data.scaling}
         _save(out, described, training.weights_of(network, **kept))
     return 0
+
+
+def _table(described: NetworkSpec, health: Sequence[Sequence[dict[str, int]]]) -> str:
+    """Set out the counts of all epochs and layers, as shares in percent."""
+    lines = ["", "epoch  layer" + "".join(f"{column:>11}" for column in COLUMNS.values())]
+    for epoch, layers in enumerate(health, 1):
+        for layer, counts in zip(described.layers, layers, strict=True):
+            found = shares(layer, counts)
+            row = "".join(f"{100 * found[name]:11.2f}" for name in COLUMNS)
+            lines.append(f"{epoch:5}{layer.index:7}{row}")
+    return "\n".join(lines)
 
 
 def _save(out: Path, described: NetworkSpec, learned: weights.Weights):

@@ -2,7 +2,7 @@
 """What a data set is, and how what was read from files becomes one."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -50,6 +50,8 @@ class Data:
         The names of the inputs, where they have some.
     warnings
         What people should know of it, a line each.
+    held_x, held_y
+        Samples held out of the training set to choose by (`golden.schedule`); as a rule, none.
     """
 
     train_x: np.ndarray
@@ -61,6 +63,8 @@ class Data:
     shape: tuple[int, ...] | None = None
     features: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
+    held_x: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    held_y: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def inputs(self) -> int:

@@ -101,7 +101,7 @@ class Row:
     def integer(self, *, data: str, seed: int, epochs: int, neurons: int) -> runs.Integer | None:
         """Make the run of the integer counterpart, if there is one.
 
-        Only local errors are in the contract, and of classifiers only uniform odd integers.
+        Only local errors are in the contract; with Gaussian classifiers none is trained.
         """
         rule = self.settings["rule"]
         if rule not in LOCAL_RULES or self.settings.get("init") == "gaussian":

@@ -201,14 +201,14 @@ def counted(network: spec.NetworkSpec, data: Data, samples: int) -> Counted:
     It takes the first `samples` of the description's epochs, or all.
     """
     golden, reads, writes = IntegerNetwork(network), 0, 0
-    samples = min(samples, network.epochs * len(data.train_x))
+    samples = min(samples, network.passes * len(data.train_x))
     form = {"unit": " samples", "disable": None, "leave": False}
     with tqdm(total=samples, desc=f"counting {network.name}", **form) as progress:
         for epoch, seen in pieces(network.seed, len(data.train_x), 0, samples):
             for k in seen:
                 x = data.train_x[k : k + 1]
                 steps = golden.train(x, data.train_y[k : k + 1], epoch)
-                layers = events.count(network, x, steps)
+                layers = events.count(network, x, steps, epoch)
                 reads += sum(int(layer["weight_reads"][0]) for layer in layers)
                 writes += sum(int(layer["weight_writes"][0]) for layer in layers)
                 progress.update()

@@ -16,6 +16,7 @@ from golden import __main__ as cli
 from golden import training, weights
 from golden.cli import data_of
 from golden.data import FOLDER, Data
+from golden.health import shares
 from golden.model import IntegerNetwork
 from golden.order import order
 from golden.spec import load, parse
@@ -100,6 +101,51 @@ def test_samples_epochs_and_seed(config, capsys):
     assert [row.split()[1] for row in rows] == ["1436"]
     other = output(capsys, "train", config, "--epochs", "1", "--seed", "5").splitlines()[1:]
     assert other != rows
+
+
+@pytest.mark.parametrize("schedule", ["greedy", "grow"])
+def test_schedule(config, tmp_path, capsys, schedule):
+    path = Path(config)
+    path.write_text(f'schedule = "{schedule}"\n{path.read_text()}')
+    out = tmp_path / "weights.npz"
+    rates, *grown = output(capsys, "train", config, "--out", str(out)).split("\n\n")
+    rows = [line.split() for line in rates.splitlines()[1:]]
+    epoch = 1436 if schedule == "greedy" else 1196
+    assert [row[1] for row in rows] == [str(n * epoch) for n in range(1, 5)]
+    # What is not in its turn answers the same, as long as what lies below stays.
+    assert rows[1][2] == rows[2][2] == rows[3][2]
+    progress = weights.load(out, load(config)).progress
+    assert len(progress["accuracies"]) == 4
+    assert progress["schedule"] == schedule
+    if schedule == "grow":
+        shares = progress["held_out"]
+        assert grown[0].startswith("right on samples held out, %: layer 0 ")
+        assert [f"{100 * share:.2f}" in grown[0] for share in shares] == [True, True]
+    else:
+        assert not grown
+        assert "held_out" not in progress
+
+
+def test_health(config, capsys):
+    plain = output(capsys, "train", config)
+    text = output(capsys, "train", config, "--health")
+    rates, health = text.split("\n\n")
+    assert rates + "\n" == plain
+    head, *rows = (line.split() for line in health.splitlines())
+    assert head == ["epoch", "layer", "at", "limit", "lost", "saturated", "no", "error", "dead"]
+    assert [row[:2] for row in rows] == [["1", "0"], ["1", "1"], ["2", "0"], ["2", "1"]]
+
+    spec = load(config)
+    network = IntegerNetwork(spec)
+    watch = network.watch()
+    for epoch, steps in training.epochs(network, data_of(spec)):
+        list(steps)
+        found = [
+            shares(layer, counts).values()
+            for layer, counts in zip(spec.layers, network.take_health(watch), strict=True)
+        ]
+        for layer, values in enumerate(found):
+            assert rows[2 * epoch + layer][2:] == [f"{100 * value:.2f}" for value in values]
 
 
 def test_epochs_of_samples():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from golden import lfsr
+from golden import lfsr, loss
 from golden.model import IntegerNetwork
 from golden.order import order, stride
 from golden.spec import parse, splitmix64
@@ -49,9 +49,9 @@ def test_order(value):
 @pytest.mark.parametrize("value", VALUES["default"])
 def test_defaults(value):
     table = {"inputs": value["M"], "classes": value["C"]}
-    layers = [{"neurons": value["N"], "wb": value["wb"]}]
-    (layer,) = parse(table | {"layer": layers}, "check").layers
-    for key in ("fw", "ms", "init_bits"):
+    keys = {key: value[key] for key in ("wb", "mb", "init") if key in value}
+    (layer,) = parse(table | {"layer": [{"neurons": value["N"]} | keys]}, "check").layers
+    for key in value.keys() & {"fw", "ms", "init_bits", "terms"}:
         assert getattr(layer, key) == value[key]
 
 
@@ -77,6 +77,20 @@ def test_first_step():
     assert {key: getattr(step, key)[0].tolist() for key in "yseg"} == VALUES["first_step"]
 
 
+def test_cross_entropy():
+    value = VALUES["cross_entropy"]
+    for name in ("TE", "TP"):
+        made, expected = getattr(loss, name), value[name]
+        assert list(made[: len(expected["entries"])]) == expected["entries"]
+        assert (len(made), sum(made)) == (256, expected["sum"])
+    made, expected = loss.tl(10), value["TL"]
+    first, entries = expected["first"], expected["entries"]
+    assert list(made[first : first + len(entries)]) == entries
+    assert (len(made), made[-1]) == (321, expected["last"])
+    s, right = torch.tensor([value["s"]]), torch.arange(10) == value["label"]
+    assert loss.cross_entropy(s, right, value["point"]).tolist() == [value["e"]]
+
+
 def test_batch():
     net = network(3, **VALUES["training"][0]["layer"])
     x = torch.tensor(VALUES["samples"]["x"], dtype=torch.uint8)
@@ -87,6 +101,7 @@ def test_batch():
 def test_every_kind_of_value_is_looked_at():
     assert VALUES.keys() == {
         "splitmix64", "lfsr", "order", "default", "samples", "training", "first_step", "batch",
+        "cross_entropy",
     }  # fmt: skip
 
 

@@ -6,17 +6,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from golden import lfsr
 from golden.model import IntegerNetwork, exact, pinned, project, rounded_product, rs
-from golden.spec import FORMATS, SpecError, parse
-
-
-def network(**changes):
-    layer = {"neurons": 2, "lanes": 1} | changes
-    return IntegerNetwork(parse({"inputs": 4, "classes": 10, "seed": 1, "layer": [layer]}, "check"))
+from golden.spec import parse
+from tests.golden.reference import Reference, check_step, network, noise
 
 
 def test_check_values():
@@ -41,120 +35,19 @@ def test_lfsr_leaps_as_it_steps():
     assert lfsr.fields(1, 68, 1).tolist() == [1] + 59 * [0] + [1, 1, 0, 1, 1, 0, 0, 0]
 
 
-class Reference:
-    """A layer in plain Python, straight from the contract, from the state that `layer` is in."""
-
-    def __init__(self, layer):
-        self.p = layer.spec
-        self.w = layer.W.long().tolist()
-        self.mc, self.k = layer.Mc.long().tolist(), layer.K.long().tolist()
-        self.drawn = {k: drawn(self.p.seeds[k]) for k in (3, 4)}
-
-    def field(self, stream, width):
-        return sum(next(self.drawn[stream]) << i for i in range(width))
-
-    def forward(self, x):
-        """Give the inputs with their bias, and y."""
-        p, x = self.p, [*x, min(2**self.p.fx, 128)]
-        z = [sum(a * b for a, b in zip(row, x, strict=True)) for row in self.w]
-        return x, [min(max(v >> (p.fw + p.fx - p.fy), 0), 2**p.yb - 1) for v in z]
-
-    def scores(self, y):
-        return [sum(row[c] * v for row, v in zip(self.mc, y, strict=True)) for c in self.classes]
-
-    @property
-    def classes(self):
-        return range(self.p.classes)
-
-    def infer(self, x):
-        """Give y and s."""
-        y = [v * (8 - self.p.dropout) >> 3 for v in self.forward(x)[1]]
-        return y, self.scores(y)
-
-    def train(self, samples, lr):
-        """Make a step with pairs of inputs and label; give y, s, e and g of all."""
-        p, tlc = self.p, self.p.rule == "tlc"
-        ms, made = 12 if tlc else p.ms, []
-        for x, label in samples:
-            x, y = self.forward(x)
-            if p.dropout:
-                y = [0 if self.field(3, 3) < p.dropout else v for v in y]
-            s, e = self.scores(y), []
-            for c in self.classes:
-                t = 1 if c == label else -1
-                margin = max(0, 2 ** (p.fy + ms) - t * s[c])
-                e.append(-t * min(shift(margin, p.fy + ms - p.fe), 2**p.fe - 1))
-            g = [
-                shift(sum(k[c] * e[c] for c in self.classes), ms) if v > 0 else 0
-                for k, v in zip(self.mc if tlc else self.k, y, strict=True)
-            ]
-            made.append((x, y, s, e, g))
-        if p.rule != "frozen":
-            self.update(made, p.fe + p.fx - p.fw + lr)
-        if tlc:
-            for n in range(p.neurons):
-                for c in self.classes:
-                    total = sum(e[c] * y[n] for _, y, _, e, _ in made)
-                    step = shift(total, p.fe + p.fy - 12 + p.lrv)
-                    self.mc[n][c] = min(max(self.mc[n][c] - step, -(2**15)), 2**15 - 1)
-        return [[sample[i] for sample in made] for i in (1, 2, 3, 4)]
-
-    def update(self, made, k):
-        low, high = -(2 ** (self.p.wb - 1)), 2 ** (self.p.wb - 1) - 1
-        for j in range(self.p.inputs + 1):
-            r = self.field(4, k) if self.p.sr and k >= 1 else None
-            for n, row in enumerate(self.w):
-                total = sum(g[n] * x[j] for x, _, _, _, g in made)
-                step = shift(total, k) if r is None else (total + r) >> k
-                row[j] = min(max(row[j] - step, low), high)
-
-
-def shift(v, k):
-    return (v + (1 << (k - 1))) >> k if k >= 1 else v << -k
-
-
-def drawn(seed):
-    """Put out the bits of the LFSR, one after the other."""
-    a = [seed >> t & 1 for t in range(64)]
-    while True:
-        a = [*a[1:], a[0] ^ a[1] ^ a[3] ^ a[4]]
-        yield a[-1]
-
-
-def check_step(net, references, x, labels, epoch=0):
-    """Make a step, of training and of inference, and compare all of it with the references."""
-    expected, inputs = [], x.tolist()
-    for reference in references:
-        samples = list(zip(inputs, labels.tolist(), strict=True))
-        expected.append(reference.train(samples, reference.p.lr + epoch // net.spec.lr_step))
-        inputs = expected[-1][0]
-    steps = net.train(x, labels, epoch)
-    for layer, reference, step, made in zip(net.layers, references, steps, expected, strict=True):
-        assert [a.tolist() for a in step[:4]] == made
-        assert step.prediction.tolist() == [row.index(max(row)) for row in made[1]]
-        assert layer.W.tolist() == reference.w
-        assert layer.Mc.tolist() == reference.mc
-
-    inputs = x.tolist()
-    for reference, step in zip(references, net.infer(x), strict=True):
-        made = [reference.infer(sample) for sample in inputs]
-        inputs = [y for y, _ in made]
-        assert step.y.tolist() == inputs
-        assert step.s.tolist() == [s for _, s in made]
-
-
-def noise(net, batch, random):
-    """Make pixels, many of them 0 or 255, and labels."""
-    x = torch.randint(-128, 384, (batch, net.spec.inputs), generator=random).clamp(0, 255)
-    return x.byte(), torch.randint(0, net.spec.classes, (batch,), generator=random)
-
-
 @pytest.mark.parametrize("batch", [1, 3, 9])
 @pytest.mark.parametrize("rule", ["sym", "scfb", "random", "frozen", "tlc"])
 @pytest.mark.parametrize(
     ("lower", "upper"),
-    [({}, {}), ({"dropout": 3}, {"dropout": 1}), ({"yb": 6}, {"yb": 3}), ({}, {"sr": True})],
-    ids=["plain", "dropout", "activation bits", "stochastic rounding"],
+    [
+        ({}, {}),
+        ({"dropout": 3}, {"dropout": 1}),
+        ({"yb": 6}, {"yb": 3}),
+        ({}, {"sr": True}),
+        ({"loss": "ce"}, {"loss": "ce", "fy": 2}),
+        ({"init": "gauss"}, {"init": "gauss", "mb": 1}),
+    ],
+    ids=["plain", "dropout", "activation bits", "stochastic rounding", "cross-entropy", "Gaussian"],
 )
 def test_against_reference(rule, batch, lower, upper):
     table = {
@@ -175,44 +68,6 @@ def test_against_reference(rule, batch, lower, upper):
     random = torch.Generator().manual_seed(1)
     for step in range(10):
         check_step(net, references, *noise(net, batch, random), epoch=step % 4)
-
-
-@settings(deadline=None, max_examples=400, derandomize=True)
-@given(
-    formats=st.fixed_dictionaries(
-        {},
-        optional={key: st.integers(*FORMATS[key]) for key in FORMATS if key != "lanes"}
-        | {"sr": st.booleans()},
-    ),
-    rule=st.sampled_from(["sym", "scfb", "random", "tlc"]),
-    batch=st.sampled_from([1, 2, 9]),
-    seed=st.integers(0, 1000),
-)
-def test_formats_against_reference(formats, rule, batch, seed):
-    layer = {"neurons": 4, "rule": rule} | formats
-    if rule != "tlc":
-        layer.pop("lrv", None)
-    if formats.get("sr"):
-        layer["wb"] = min(10, layer.get("wb", 10))
-    table = {"inputs": 3, "classes": 3, "seed": seed, "batch": batch, "layer": [layer]}
-    try:
-        described = parse(table, "formats")
-    except SpecError:
-        assume(False)
-        raise
-    net = IntegerNetwork(described)
-    (model,) = net.layers
-    reference = Reference(model)
-    random = torch.Generator().manual_seed(seed)
-    check_step(net, [reference], *noise(net, batch, random))
-    # The weights anywhere, their limits included; and those of a classifier that is trained.
-    for weights, bits, held in ((model.W, described.layers[0].wb, "w"), (model.Mc, 16, "mc")):
-        if held == "w" or rule == "tlc":
-            limit = 1 << (bits - 1)
-            values = torch.randint(-2 * limit, 2 * limit, weights.shape, generator=random)
-            weights.copy_(values.clamp(-limit, limit - 1))
-            setattr(reference, held, weights.long().tolist())
-    check_step(net, [reference], *noise(net, batch, random))
 
 
 def trained(steps=30, **changes):
@@ -277,23 +132,6 @@ def test_an_update_that_is_shifted_left():
         references = [Reference(layer) for layer in net.layers]
         for _ in range(10):
             check_step(net, references, *noise(net, 1, random))
-
-
-class Ones:
-    """A stream of nothing but ones."""
-
-    def fields(self, count, width):
-        return np.full(count, 2**width - 1, np.int64)
-
-
-def test_a_drawn_number_keeps_all_its_bits():
-    # Of 35 bits: as float32 it would be a whole unit, and move weights whose inputs are 0.
-    net = network(wb=10, fw=1, fe=16, lr=12, fy=1, sr=True)
-    (layer,) = net.layers
-    assert layer.spec.update_shift(12) == 35
-    layer.rounding, before = Ones(), layer.W.clone()
-    net.train(torch.zeros(1, 4, dtype=torch.uint8), [0])
-    assert torch.equal(layer.W, before)
 
 
 @pytest.mark.parametrize("k", [0, -1, -5])

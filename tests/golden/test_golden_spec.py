@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The network description: defaults, check values and every message."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,46 @@ def test_shipped(name):
         ),
         ({"layer": [{"neurons": 2, "rule": ["sym"]}]}, "layer 0: rule: must be one of sym"),
         ({"layer": [{"neurons": 2, "rule": "hebb"}]}, "layer 0: rule: must be one of sym"),
+        (
+            {"layer": [{"neurons": 2, "rule": "tlc", "mb": 1, "ms": -3, "fy": 0}]},
+            "layer 0: ms: must be from -2 to 12 for mb = 1 in tlc, not -3",
+        ),
+        (
+            {"layer": [{"neurons": 2, "init": "normal"}]},
+            "layer 0: init: must be one of uniform, gauss, not 'normal'",
+        ),
+        (
+            # Seven odd numbers of 8 bits have a sum of 11 bits.
+            {"layer": [{"neurons": 2, "rule": "tlc", "init": "gauss", "mb": 8, "ms": 7}]},
+            "layer 0: ms: must be from 8 to 12 for mb = 8 in tlc, not 7",
+        ),
+        ({"layer": [{"neurons": 2, "loss": "l2"}]}, "loss: must be one of hinge, ce, not 'l2'"),
+        (
+            {"layer": [{"neurons": 2, "loss": "ce", "fe": 9}]},
+            'layer 0: fe: must be 8 for loss = "ce", not 9; remove it',
+        ),
         ({"layer": [{"neurons": 2, "sr": 1, "wb": 8}]}, "sr: must be true or false, not 1"),
+        (
+            {"layer": [{"neurons": 2, "margin": "1"}, {"neurons": 2}]},
+            "layer 0: margin: must be a number, not '1'",
+        ),
+        (
+            {"layer": [{"neurons": 2, "margin": True}, {"neurons": 2}]},
+            "layer 0: margin: must be a number, not True",
+        ),
+        (
+            {"layer": [{"neurons": 2, "margin": -1}, {"neurons": 2}]},
+            "layer 0: margin: must be from 0 to 1,000,000, not -1",
+        ),
+        (
+            {"layer": [{"neurons": 2, "margin": math.nan}, {"neurons": 2}]},
+            "layer 0: margin: must be from 0 to 1,000,000, not nan",
+        ),
+        (
+            {"layer": [{"neurons": 2}, {"neurons": 2, "margin": 1}]},
+            "layer 1: margin: from the last layer all samples leave; remove it, or add a layer",
+        ),
+        ({"layer": [{"neurons": 2, "health": 1}]}, "layer 0: health: must be true or false, not 1"),
         ({"layer": [{"neurons": 2, "sr": True}]}, "sr: is for weights of at most 10 bits, not 12"),
         ({"layer": [{"neurons": 2, "dropout": 8}]}, "layer 0: dropout: must be from 0 to 7, not 8"),
         ({"layer": [{"neurons": 2, "yb": 9}]}, "layer 0: yb: must be from 1 to 8, not 9"),
@@ -180,7 +220,7 @@ def test_find(tmp_path, monkeypatch):
     (tmp_path / "my.toml").write_text("")
     assert find("my.toml") == Path("my.toml")
     for config in ("my", "none.toml"):
-        message = rf"no description '{config}'.* one of breast-cancer, digits, mnist, "
+        message = rf"no description '{config}'.* one of breast-cancer, digits, digits-all, "
         with pytest.raises(SpecError, match=message):
             find(config)
 

@@ -45,7 +45,7 @@ def test_wrong_values(key, value):
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-@pytest.mark.parametrize("key", ["neurons", "rule", "sr", *spec.FORMATS])
+@pytest.mark.parametrize("key", [*spec.LAYER_KEYS])
 def test_wrong_values_in_a_layer(key, value):
     with pytest.raises(SpecError) as error:
         parse(TINY | {"layer": [{"neurons": 2, "rule": "tlc", key: value}]}, "t.toml")

@@ -214,6 +214,10 @@ def test_files_of_other_kinds(tmp_path):
         ({1: {"mb": 1, "ms": 2}}, "layer 1: mb: 2 in the file, 1 in other.toml"),
         ({1: {"ms": 3}}, "layer 1: ms: 2 in the file, 3 in other.toml"),
         ({1: {"fe": 7}}, "layer 1: fe: 8 in the file, 7 in other.toml"),
+        (
+            {0: {"init": "gauss"}},
+            "layer 0: init: 'uniform' in the file, 'gauss' in other.toml",
+        ),
         ({1: {"dropout": 2}}, "layer 1: dropout: 0 in the file, 2 in other.toml"),
     ],
 )
@@ -229,7 +233,7 @@ def test_another_network(file, change, message):
 
 def test_what_is_only_for_training_may_differ(file):
     layers = [
-        {"lanes": 2, "lr": 9, "init_bits": 3, **TABLE["layer"][0]},
+        {"lanes": 2, "lr": 9, "init_bits": 3, "loss": "ce", **TABLE["layer"][0]},
         {"lrv": 5, **TABLE["layer"][1]},
     ]
     other = {"name": "other", "batch": 8, "epochs": 3, "lr_step": 2, "layer": layers}
