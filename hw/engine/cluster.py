@@ -7,7 +7,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..parts.pipeline import delayed
+from ..parts.pipeline import adder_tree, delayed, tree_delay
 from ..plan import LayerPlan
 from ..ports import Valid, ValidInterface, gradient_beat, y_beat
 from ..primitives import Primitives
@@ -21,6 +21,10 @@ class Cluster(wiring.Component):
 
     Controls, local errors and weights that are read pass from `i` to `o`, activations the other
     way: from `y_i`, which comes from the cluster behind, to `y_o`. Each passes one register.
+
+    If the layer counts its health, `lost_i` and `lost_o` pass on in how many lanes an update was
+    rounded to 0: `lost_o`, `lost_delay` clocks after its `write` in `control_o`, those of all
+    clusters so far. For what is no update it holds anything, for a load nothing.
 
     The lanes of a bank share its memory: their weights at an address lie side by side in a word,
     and are read and written together.
@@ -43,11 +47,18 @@ class Cluster(wiring.Component):
     weight_o: ValidInterface
     y_i: ValidInterface
     y_o: ValidInterface
+    lost_i: Signal
+    lost_o: Signal
 
     def __init__(self, *, plan: LayerPlan, index: int, primitives: Primitives):
         self.plan = plan
         self.index = index
         self.primitives = primitives
+        # Over the largest cluster, which is the first.
+        self._sum_delay = tree_delay(len(plan.clusters[0]))
+        #: Clocks from `write` in `control_o` to `lost_o`.
+        self.lost_delay = self._sum_delay + 1
+        lost = range(plan.lanes + 1)
         gradient, weight, y = (
             Valid(shape) for shape in (gradient_beat(plan), signed(plan.layer.wb), y_beat(plan))
         )
@@ -61,6 +72,7 @@ class Cluster(wiring.Component):
                 "weight_o": Out(weight),
                 "y_i": In(y),
                 "y_o": Out(y),
+                **({"lost_i": In(lost), "lost_o": Out(lost)} if plan.layer.health else {}),
             }
         )
 
@@ -100,6 +112,10 @@ class Cluster(wiring.Component):
                 with m.If(reading[position]):
                     m.d.sync += [self.weight_o.valid.eq(1), self.weight_o.p.eq(lane.updated)]
         self._drain(m, lanes)
+        if plan.layer.health:
+            own = adder_tree(m, [lane.lost for lane in lanes])
+            own = delayed(m, own, self._sum_delay - tree_delay(len(lanes)))
+            m.d.sync += self.lost_o.eq(self.lost_i + own)
         return m
 
     def _bank(self, m: Module, numbers: range, lanes: Sequence[Lane]):

@@ -18,10 +18,12 @@ from ..ports import (
     Valid,
     ValidInterface,
     activation_beat,
+    counted,
     counters,
     outputs,
     packets,
     samples,
+    update_counts,
 )
 from ..primitives import Primitives
 from . import event_lists, lane
@@ -79,6 +81,8 @@ class Engine(wiring.Component):
         and the first of the next group more than `lead` clocks after `advance`.
     weights_in, weights_out, counters
         See `LayerSignature`.
+    updates
+        See `hw.ports.update_counts`; only if the layer counts its health.
     """
 
     i: stream.Interface
@@ -90,6 +94,7 @@ class Engine(wiring.Component):
     weights_in: stream.Interface
     weights_out: stream.Interface
     counters: data.View
+    updates: data.View
 
     def __init__(self, *, plan: LayerPlan, width: int, primitives: Primitives):
         self.plan = plan
@@ -106,7 +111,8 @@ class Engine(wiring.Component):
                 "gradients": In(Gradients(plan)),
                 "weights_in": In(weights),
                 "weights_out": Out(weights),
-                "counters": Out(counters()),
+                "counters": Out(counters(counted(plan))),
+                **({"updates": Out(update_counts(plan))} if plan.layer.health else {}),
             }
         )
 
@@ -157,7 +163,10 @@ class Engine(wiring.Component):
         # Local errors to the lanes.
         wiring.connect(m, wiring.flipped(self.gradients.update), sequencer.update)
         wiring.connect(m, wiring.flipped(self.gradients.beats), array.g)
-        m.d.comb += self.gradients.advance.eq(sequencer.advance)
+        m.d.comb += [
+            self.gradients.advance.eq(sequencer.advance),
+            array.left.eq(self.gradients.left),
+        ]
         for name in "some", "ready", "complete":
             m.d.comb += getattr(sequencer, name).eq(getattr(self.gradients, name))
 
@@ -168,6 +177,8 @@ class Engine(wiring.Component):
         wiring.connect(m, reading.room, sequencer.read_room)
         wiring.connect(m, reading.o, wiring.flipped(self.weights_out))
 
+        if plan.layer.exits_below:
+            m.d.comb += counts.left.eq(sequencer.left)
         m.d.comb += [
             # The array, through which weights leave, lies apart: its end need not be near.
             sequencer.delivered.eq(delayed(m, reading.idle, 1)),
@@ -176,4 +187,6 @@ class Engine(wiring.Component):
             counts.columns_skipped.eq(lists.skipped),
             self.counters.eq(counts.values),
         ]
+        if plan.layer.health:
+            m.d.comb += self.updates.eq(array.updates)
         return m

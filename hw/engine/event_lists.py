@@ -23,8 +23,8 @@ class EventLists(wiring.Component):
     """Keeps lists in the order of their arrival, and leads through the oldest again and again.
 
     - `entry`: of the list that arrives; `ended` comes with its last.
-    - `step`: what is done with the present entry of the oldest list. With `forward` or `update`
-      the next becomes the present one, after the last the first again.
+    - `step`: what is done with the present entry of the oldest list. With `forward`, `update` or
+      `draw` the next becomes the present one, after the last the first again.
     - `last`: the present entry is the list's last.
     - `event`: the step with its entry, `latency` clocks later.
     - `release`: the next list becomes the oldest; the step in this clock is the last one's.
@@ -91,7 +91,7 @@ class EventLists(wiring.Component):
         ]
         with m.If(self.release):
             m.d.comb += self.skipped.eq(columns - 1 - lasts[oldest])
-        with m.If(self.step.forward | self.step.update):
+        with m.If(self.step.forward | self.step.update | self.step.draw):
             m.d.sync += [
                 read.eq(Mux(self.last, 0, read + 1)),
                 begins.eq(self.last),

@@ -25,7 +25,8 @@ class EventScheduler(wiring.Component):
     A sample goes forward past every group of lanes, each when its activations find room. One that
     trains then waits for its errors. If they update weights, its list goes past the lanes again,
     for each group whose local errors are not all 0. Only then does the next sample begin; after
-    one that does not train it begins at once.
+    one that does not train it begins at once. Where updates are rounded stochastically, the list of
+    a sample with errors but no such group draws its fields all the same.
 
     - `begin`: begins a sample; the payload tells whether it trains.
     - `free`: no sample is present. `made`: the errors of all samples have been made.
@@ -95,6 +96,8 @@ class EventScheduler(wiring.Component):
         trains, accept, room = Signal(), Signal(), Signal()
         # Of the present group: its address, and whether it is the last one.
         base, final = Signal(range(plan.depth)), Signal()
+        # Fields have been drawn for the sample, and for a group of it before the present one.
+        drawn, again = Signal(), Signal()
         drained = self._drained(m)
         in_flight = self._in_flight(m)
         rest = plan.layer.neurons - (plan.groups - 1) * plan.lanes
@@ -107,8 +110,11 @@ class EventScheduler(wiring.Component):
         ]
         with m.If(groups.take):
             m.d.sync += [base.eq(groups.base), final.eq(groups.last), accept.eq(1)]
+            m.d.sync += [again.eq(drawn), drawn.eq(1)]
         with m.Elif(self.step.update):
             m.d.sync += accept.eq(0)
+        with m.If(self.release):
+            m.d.sync += drawn.eq(0)
 
         with m.FSM():
             with m.State("IDLE"):
@@ -155,29 +161,49 @@ class EventScheduler(wiring.Component):
                         m.d.comb += [self.work.update_skipped.eq(1), self.release.eq(1)]
                         m.next = "IDLE"
 
-            with m.State("GRADIENT"):
-                m.d.comb += [groups.take.eq(groups.valid), activity.eq(Activity.STALL_ERROR)]
-                with m.If(groups.valid):
-                    m.next = "UPDATE"
-                with m.Elif(groups.done):
-                    m.d.comb += self.release.eq(1)
-                    m.next = "IDLE"
-
-            with m.State("UPDATE"):
-                m.d.comb += [
-                    self.step.update.eq(1),
-                    groups.take.eq(self.last & groups.valid),
-                    activity.eq(Activity.UPDATE),
-                ]
-                with m.If(self.last & groups.done):
-                    m.d.comb += self.release.eq(1)
-                    m.next = "IDLE"
-                with m.Elif(self.last & ~groups.valid):
-                    m.next = "GRADIENT"
+            self._update(m, groups, accept, drawn, again)
         with m.If(self.step.last):
             m.d.sync += base.eq(base + plan.layer.columns)
             self._next_group(m, final)
         return m
+
+    def _update(
+        self, m: Module, groups: UpdateGroups, accept: Signal, drawn: Signal, again: Signal
+    ):
+        """Lead the list past the lanes once more, for each group that has local errors."""
+        plan, activity = self.plan, self.work.activity
+        with m.State("GRADIENT"):
+            m.d.comb += [groups.take.eq(groups.valid), activity.eq(Activity.STALL_ERROR)]
+            with m.If(groups.valid):
+                m.next = "UPDATE"
+            if plan.drawn_bits:
+                with m.Elif(groups.done & ~drawn):
+                    m.next = "DRAW"
+            with m.Elif(groups.done):
+                m.d.comb += self.release.eq(1)
+                m.next = "IDLE"
+
+        with m.State("UPDATE"):
+            m.d.comb += [
+                self.step.update.eq(1),
+                self.step.draw.eq(1),
+                self.step.first.eq(accept & ~again),
+                self.step.again.eq(accept & again),
+                groups.take.eq(self.last & groups.valid),
+                activity.eq(Activity.UPDATE),
+            ]
+            with m.If(self.last & groups.done):
+                m.d.comb += self.release.eq(1)
+                m.next = "IDLE"
+            with m.Elif(self.last & ~groups.valid):
+                m.next = "GRADIENT"
+
+        if plan.drawn_bits:
+            with m.State("DRAW"):
+                m.d.comb += self.step.draw.eq(1)
+                with m.If(self.last):
+                    m.d.comb += self.release.eq(1)
+                    m.next = "IDLE"
 
     def _next_group(self, m: Module, final: Signal):
         """Count the groups that go forward."""

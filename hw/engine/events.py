@@ -20,15 +20,22 @@ def step(plan: LayerPlan) -> data.StructLayout:
     - `forward`: an F event, z += W x. `last` marks the group's last: its sums become activations.
     - `update`: a U event, W = clip(W - rs(g x)). `accept` marks the group's first: the lanes
       accept the local errors of the group.
+    - `draw`: the entry draws a field of stochastic rounding, beside a U event or alone. `first`
+      marks the sample's first; with `again` the fields begin with that one again. All three are
+      there only if there is something to draw.
     - `clear`: no event; z becomes 0 for the group whose first F event may be next.
     - `base`: address of the group's column 0.
     """
+    drawn = min(plan.drawn_bits, 1)
     return data.StructLayout(
         {
             "forward": 1,
             "last": 1,
             "update": 1,
             "accept": 1,
+            "draw": drawn,
+            "first": drawn,
+            "again": drawn,
             "clear": 1,
             "base": range(plan.depth),
         }

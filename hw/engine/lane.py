@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The lane: one neuron at a time, and the multiplier that uses and updates its weights."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value, signed
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..plan import LayerPlan
+from ..parts.pipeline import delayed
+from ..plan import LayerPlan, multipliers
 from ..ports import X_WIDTH
 from ..primitives import Primitives
+from .wide_multiplier import WideMultiplier
 
 __all__ = ["Lane", "Schedule", "control", "reload", "write_to_read"]
 
@@ -47,6 +51,7 @@ class Schedule:
             "load": self.product,
             "clear": self.product,
             "accumulate": self.product,
+            "below": self.product,
             "limit": self.sum,
             "capture": self.sum,
             "read": self.result,
@@ -74,6 +79,7 @@ def control(plan: LayerPlan) -> data.StructLayout:
     - `forward`: the weight is the operand, not the local error. `x`: the other operand.
     - `lane`: whose weight is moved. `load`: it becomes `limit`. `read`: it leaves the array.
     - `clear`, `accumulate`: z becomes 0, or takes the product.
+    - `below`: if updates are rounded stochastically, the complement of what is drawn for one.
     - `limit`: the largest weight, or the word that is loaded.
     - `capture`: the sum becomes an activation.
     """
@@ -81,13 +87,14 @@ def control(plan: LayerPlan) -> data.StructLayout:
     shapes: dict[str, ShapeLike] = {
         "read_addr": addr,
         "write_addr": addr,
-        "x": plan.x_shape,
+        "x": Shape(plan.x_shape.width + plan.x_growth, signed=plan.signed_inputs),
         "lane": range(plan.lanes),
         "limit": plan.layer.wb,
+        "below": plan.drawn_bits,
     }
     names = (
         *("read_addr", "accept", "forward", "x", "lane", "load", "clear", "accumulate"),
-        *("limit", "capture", "read", "write", "write_addr"),
+        *("below", "limit", "capture", "read", "write", "write_addr"),
     )
     return data.StructLayout({name: shapes.get(name, 1) for name in names})
 
@@ -96,14 +103,17 @@ class Lane(wiring.Component):
     """Multiplier, accumulator, update, rounding and saturation; the weights lie in a bank.
 
     An F event does z += W x, a U event makes W' = clip(W - rs(g x, update_shift)), with the same
-    multiplier. At the end of a group y = clip(z >> z_shift, 0, 255) (contract, "One training step
-    of a layer"). One event a clock, in any order; `Schedule` tells the clock of each part.
+    multiplier; with `sr`, a number that is drawn takes the place of the half in rs. At the end of a
+    group y = clip(z >> z_shift, 0, 2^yb - 1) (contract, "One training step of a layer"). One event
+    a clock, in any order; `Schedule` tells the clock of each part.
 
     - `control`: see there; of it, only what is not the bank's or the cluster's counts here.
     - `weight`: what the bank has read; `updated`: what it is to write.
     - `load`: with x = 0, the new weight is `control.limit` instead.
     - `g_load`, `g`: the local error of the next neuron, shifted for the learning rate.
     - `y`: activation of the last neuron that was captured.
+    - `lost`: if the layer counts its health: were the event an update, it would be rounded to 0,
+      and is not 0; in the clock of `updated`.
 
     Parameters
     ----------
@@ -120,6 +130,7 @@ class Lane(wiring.Component):
     g_load: Signal
     g: Signal
     y: Signal
+    lost: Signal
 
     def __init__(self, *, plan: LayerPlan, primitives: Primitives):
         self.plan = plan
@@ -133,16 +144,15 @@ class Lane(wiring.Component):
                 "load": In(1),
                 "g_load": In(1),
                 "g": In(signed(plan.update_width)),
-                "y": Out(X_WIDTH),
+                "y": Out(plan.layer.yb),
+                **({"lost": Out(1)} if plan.layer.health else {}),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         plan, control = self.plan, self.control
-        m.submodules.multiplier = multiplier = self.primitives.multiplier(
-            a_width=max(plan.update_width, plan.layer.wb), b_width=X_WIDTH + 1
-        )
+        m.submodules.multiplier = multiplier = self._multiplier()
 
         g_next = Signal(signed(plan.update_width))
         with m.If(self.g_load):
@@ -168,20 +178,31 @@ class Lane(wiring.Component):
         with m.If(control.capture):
             with m.If(z[-1]):
                 m.d.sync += self.y.eq(0)
-            with m.Elif(shifted[X_WIDTH:].any()):
-                m.d.sync += self.y.eq(2**X_WIDTH - 1)
+            with m.Elif(shifted[plan.layer.yb :].any()):
+                m.d.sync += self.y.eq(plan.layer.y_max)
             with m.Else():
                 m.d.sync += self.y.eq(shifted)
         self._update(m, product)
         return m
 
+    def _multiplier(self) -> Any:
+        """Make a cell, or several where an operand is wider."""
+        plan = self.plan
+        widths = {"a_width": plan.operand_width, "b_width": X_WIDTH + 1 + plan.x_growth}
+        if multipliers(plan.operand_width) > 1:
+            return WideMultiplier(primitives=self.primitives, **widths)
+        return self.primitives.multiplier(**widths)
+
     def _update(self, m: Module, v: Value):
         """Compute clip(weight - rs(v, update_shift)) from the product v."""
-        wb, shift = self.plan.layer.wb, self.plan.update_shift
-        # W - rs(v, k) = ((W << k) + (1 << k - 1) - 1 - v) >> k: the rounding half and the borrow
-        # of floor(-v) are constants below the weight, so that one subtraction does it all.
-        half = Const((1 << (shift - 1)) - 1, shift)
-        scaled = Cat(half, self.weight).as_signed()
+        wb, shift = self.plan.layer.wb, max(self.plan.update_shift, 0)
+        v = v << max(-self.plan.update_shift, 0)
+        # W - ((v + half) >> k) = ((W << k) + (1 << k) - 1 - half - v) >> k: the half and the borrow
+        # of floor(-v) stand below the weight, so that one subtraction does it all. What is drawn in
+        # place of a half comes as its complement, or each lane would have to make it.
+        half = Const((1 << shift >> 1) - 1 if shift else 0, shift)
+        below = self.control.below if self.plan.drawn_bits else half
+        scaled = Cat(below, self.weight).as_signed()
         width = max(wb + shift, len(v)) + 1
         difference = Signal(signed(width - shift))
         # A word that is loaded takes the place of the limit of a positive overflow: that costs
@@ -194,3 +215,18 @@ class Lane(wiring.Component):
         m.d.comb += overflow.eq(loaded | (beyond.any() & ~beyond.all()))
         limit = self.control.limit ^ difference[-1].replicate(wb)
         m.d.sync += self.updated.eq(Mux(overflow, limit, difference[:wb]))
+        if self.plan.layer.health and shift:
+            self._find_lost(m, v, difference)
+
+    def _find_lost(self, m: Module, v: Value, difference: Value):
+        """Tell whether the product v is not 0, but rs(v, update_shift) is."""
+        shift = self.plan.update_shift
+        high, low = v >> shift, Signal(shift)
+        m.d.comb += low.eq(v)
+        # Whether the low bits carry when they are rounded, or drawn bits are added, shows in the
+        # difference. If they do, 0 comes of high bits of -1, else of 0.
+        minus, zero, odd = (
+            delayed(m, flag, 1)
+            for flag in (high.all(), ~high.any() & low.any(), self.weight[0] ^ high[0])
+        )
+        m.d.sync += self.lost.eq(Mux(difference[0] ^ odd, minus, zero))

@@ -5,6 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..parts.select import any_of
 from ..plan import LayerPlan
 from ..ports import Valid, ValidInterface, is_sample, packets, samples
 from .events import entry
@@ -74,7 +75,7 @@ class ListBuilder(wiring.Component):
             held.eq(beat.last & ~packets.w_rdy),
             done.eq(occupied & ending & ~held),
             complete.eq(done & beat.last),
-            sample.eq(is_sample(self.i.p.header.command)),
+            sample.eq(is_sample(self.i.p.header)),
             self.i.ready.eq(
                 (done | ~occupied) & (self._space(m, complete & pending[-1]) | ~sample)
             ),
@@ -115,8 +116,8 @@ class ListBuilder(wiring.Component):
         m.d.sync += [
             self.entry.valid.eq(chosen.any()),
             self.ended.eq(bias),
-            x.eq(_any(Mux(chosen[k], value, 0) for k, value in enumerate(inputs))),
-            place.eq(_any(Mux(chosen[k], k, 0) for k in range(self.width))),
+            x.eq(any_of(Mux(chosen[k], value, 0) for k, value in enumerate(inputs))),
+            place.eq(any_of(Mux(chosen[k], k, 0) for k in range(self.width))),
             base.eq(column),
         ]
         m.d.comb += [
@@ -127,12 +128,4 @@ class ListBuilder(wiring.Component):
 
 def _several(bits: Value) -> Value:
     """Tell whether more than one of some bits is set."""
-    return _any(bit & bits[:k].any() for k, bit in enumerate(bits) if k)
-
-
-def _any(values) -> Value:
-    """Compute the bitwise OR of some values."""
-    total = Const(0)
-    for value in values:
-        total = total | value
-    return total
+    return any_of(bit & bits[:k].any() for k, bit in enumerate(bits) if k)

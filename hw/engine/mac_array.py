@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The streaming MAC array: all lanes of a layer, as a systolic chain of clusters."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..parts.pipeline import delayed
 from ..plan import LayerPlan
-from ..ports import Valid, ValidInterface, gradient_beat, y_beat
+from ..ports import Valid, ValidInterface, gradient_beat, update_counts, y_beat
 from ..primitives import Primitives
 from .cluster import Cluster
+from .draws import Draws
 from .events import event
 from .lane import Schedule, control
+from .update_counts import UpdateCounts
 
 __all__ = ["MacArray", "accept_delay", "latency"]
 
@@ -36,11 +39,13 @@ class MacArray(wiring.Component):
       apart, and `clear` comes between them. An F event comes at least `lane.write_to_read` clocks
       after any U event and any move, a load or a read of an address at least `lane.reload` after
       a U event or a load of it.
+    - `left`: see `hw.ports.Gradients`.
     - `g`: local errors of the next group; the last may come `accept_delay` clocks after the event
       that accepts them, the first of the group after it only later than that.
     - `y`: activations of a group after its last F event, `plan.beats` beats of
       `plan.drain_width` neurons.
     - `weight`: weights that were read, in order.
+    - `updates`: see `hw.ports.update_counts`; only if the layer counts its health.
 
     Parameters
     ----------
@@ -51,9 +56,11 @@ class MacArray(wiring.Component):
     """
 
     event: data.View
+    left: Signal
     g: ValidInterface
     y: ValidInterface
     weight: ValidInterface
+    updates: data.View
 
     def __init__(self, *, plan: LayerPlan, primitives: Primitives):
         self.plan = plan
@@ -63,9 +70,11 @@ class MacArray(wiring.Component):
         super().__init__(
             {
                 "event": In(event(plan)),
+                "left": In(plan.left_shape),
                 "g": In(Valid(gradient_beat(plan))),
                 "y": Out(Valid(y_beat(plan))),
                 "weight": Out(Valid(signed(plan.layer.wb))),
+                **({"updates": Out(update_counts(plan))} if plan.layer.health else {}),
             }
         )
 
@@ -88,7 +97,27 @@ class MacArray(wiring.Component):
         wiring.connect(m, wiring.flipped(self.g), first.g_i)
         wiring.connect(m, first.y_o, wiring.flipped(self.y))
         wiring.connect(m, last.weight_o, wiring.flipped(self.weight))
+        if self.plan.layer.health:
+            self._count(m, clusters)
         return m
+
+    def _count(self, m: Module, clusters: Sequence[Cluster]):
+        """Count the updates that are made and, from cluster to cluster, those that are lost."""
+        do, last = self.event, clusters[-1]
+        for before, behind in pairwise(clusters):
+            m.d.comb += behind.lost_i.eq(before.lost_o)
+        m.submodules.made = made = UpdateCounts(
+            plan=self.plan, accept=Schedule(self.primitives).fields["accept"]
+        )
+        wiring.connect(m, wiring.flipped(self.g), made.g)
+        # A write is no update if it is a load, of which no lane says that it is lost.
+        written = delayed(m, last.control_o.write, last.lost_delay)
+        m.d.comb += [
+            made.accept.eq(do.accept),
+            made.update.eq(do.update),
+            self.updates.made.eq(made.o),
+            self.updates.lost.eq(Mux(written, last.lost_o, 0)),
+        ]
 
     def _control(self, m: Module) -> data.View:
         """Hold each part of an event back until it is due."""
@@ -101,7 +130,7 @@ class MacArray(wiring.Component):
             "read_addr": Mux(do.forward, do.addr, addr),
             "accept": do.accept,
             "forward": do.forward,
-            "x": do.x,
+            "x": self._operand(m, do),
             "lane": do.lane,
             "load": do.load,
             "clear": do.clear,
@@ -116,6 +145,22 @@ class MacArray(wiring.Component):
             controls[name].eq(delayed(m, cause, schedule.fields[name]))
             for name, cause in causes.items()
         ]
+        if self.plan.drawn_bits:
+            m.submodules.draws = draws = Draws(plan=self.plan)
+            m.d.comb += [draws.left.eq(self.left), controls.below.eq(~draws.o)]
+            for name in "draw", "first", "again":
+                # A clock before the field is due.
+                due = delayed(m, do[name], schedule.fields["below"] - 1)
+                m.d.comb += getattr(draws, name).eq(due)
         rest = schedule.fields["write_addr"] - schedule.late_read
         m.d.comb += controls.write_addr.eq(delayed(m, addr, rest))
         return controls
+
+    def _operand(self, m: Module, do: data.View) -> Value:
+        """Shift the input of a U event left by what its local error is not; see `Gradients`."""
+        most = self.plan.x_growth
+        if not most:
+            return do.x
+        left = Signal(range(most + 1))
+        m.d.sync += left.eq(Mux(self.left > most, most, self.left))
+        return do.x << Mux(do.update, left, 0)

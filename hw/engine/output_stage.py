@@ -18,8 +18,10 @@ from ..ports import (
     is_sample,
     outputs,
     packets,
+    trains,
     y_beat,
 )
+from .dropout import Dropout
 
 __all__ = ["OutputStage"]
 
@@ -33,7 +35,8 @@ class OutputStage(wiring.Component):
     - `packet`: what is passed on next.
     - `i`: activations from the MAC array, those of `packet`. `room`: for those of a group.
     - `o`: packets for the next layer, without the beats that hold missing neurons only.
-    - `activations`: all beats of each sample, a clock after `o`; missing neurons are 0.
+    - `activations`: all beats of each sample, a clock after `o`; missing neurons are 0, and so are
+      those that are dropped, in both.
     - `score_room`: for the scores of a sample; its last beat waits for it.
     - `blocked`: the next layer, or `score_room`, keeps a beat waiting.
 
@@ -74,23 +77,35 @@ class OutputStage(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), words.i)
         wiring.connect(m, wiring.flipped(self.room), words.room)
         header, occupied, sample = Signal.like(self.packet.p), Signal(), Signal()
-        transferred, y = Signal(), Signal(y_beat(plan))
-        first, last, present, final = self._places(m, words.o.p, transferred=transferred, y=y)
+        transferred, word, y = Signal(), Signal(y_beat(plan)), Signal(y_beat(plan))
+        first, last, present, final = self._places(m, word, transferred=transferred, y=y)
+        if plan.layer.dropout:
+            m.submodules.dropout = dropout = Dropout(plan=plan)
+            m.d.comb += [
+                dropout.i.eq(words.o.p),
+                dropout.train.eq(trains(header)),
+                dropout.step.eq(transferred & present),
+                dropout.final.eq(final),
+                word.eq(dropout.o),
+            ]
+        else:
+            m.d.comb += word.eq(words.o.p)
 
         # What `activations` shows is registered: it must not wait for the next layer's `ready` to
         # come through.
         held = Signal()
         m.d.comb += [
             self.packet.ready.eq(~occupied),
-            sample.eq(is_sample(header.command)),
+            sample.eq(is_sample(header)),
             held.eq(last & ~self.score_room.space),
-            words.o.ready.eq(occupied & ~held & (~present | self.o.ready)),
+            words.o.ready.eq(occupied & sample & ~held & (~present | self.o.ready)),
             transferred.eq(words.o.valid & words.o.ready),
             self.score_room.reserve.eq(transferred & last),
             self.blocked.eq(occupied & words.o.valid & ~words.o.ready),
-            self.o.p.x.eq(y),
+            *(self.o.p.x[n].eq(y[n]) for n in range(plan.drain_width)),
             self.o.p.gap.eq(Mux(first, 0, plan.drain_width)),
             self.o.p.last.eq(~sample | final),
+            # Nothing leaves here, so that a bit which only the headers above have is 0.
             self.o.p.header.eq(header),
             self.o.valid.eq(occupied & (~sample | (words.o.valid & present & ~held))),
             self.activations.p.header.eq(header),

@@ -9,7 +9,17 @@ from amaranth.lib.wiring import In, Out
 
 from ..parts.counters import work
 from ..plan import LayerPlan
-from ..ports import Activity, Command, Credit, Valid, ValidInterface, is_sample, packets
+from ..ports import (
+    LEFT,
+    Activity,
+    Command,
+    Credit,
+    Valid,
+    ValidInterface,
+    is_sample,
+    packets,
+    trains,
+)
 from .event_scheduler import EventScheduler
 from .events import move, step
 from .weight_mover import WeightMover
@@ -21,7 +31,7 @@ class Sequencer(wiring.Component):
     """Carries out packets, in order, once the weights have their initial values.
 
     A TRAIN and an INFER are events, made by the `EventScheduler`. READ and LOAD move weights, when
-    all samples before are done.
+    all samples before are done. A sample that has left below is passed on then, and no more.
 
     - `packet`: what to do.
     - `passed_on`: every packet, for the next layer: a sample when it begins, any other when it is
@@ -29,7 +39,7 @@ class Sequencer(wiring.Component):
     - `step`, `last`, `release`: see `EventLists`.
     - `update`, `some`, `ready`, `complete`, `advance`, `room`, `blocked`: see `EventScheduler`.
     - `move`, `weights`, `read_room`, `delivered`: see `WeightMover`.
-    - `work`: see `Counters`.
+    - `work`, `left`: see `Counters`.
 
     Parameters
     ----------
@@ -59,6 +69,7 @@ class Sequencer(wiring.Component):
     read_room: Any
     delivered: Signal
     work: data.View
+    left: Signal
 
     def __init__(self, *, plan: LayerPlan, write_to_read: int, reload: int):
         self.plan = plan
@@ -66,6 +77,7 @@ class Sequencer(wiring.Component):
         self.reload = reload
         super().__init__(
             {
+                **({LEFT: Out(1)} if plan.layer.exits_below else {}),
                 "packet": In(packets(plan)),
                 "passed_on": Out(packets(plan)),
                 "record": Out(packets(plan)),
@@ -128,8 +140,8 @@ class Sequencer(wiring.Component):
         # The packet that is carried out, if it is no sample.
         current = Signal.like(packet.p)
         m.d.comb += [
-            sample.eq(is_sample(packet.p.command)),
-            events.begin.p.eq(packet.p.command == Command.TRAIN),
+            sample.eq(is_sample(packet.p)),
+            events.begin.p.eq(trains(packet.p)),
             self.passed_on.p.eq(current),
             self.record.p.eq(current),
         ]
@@ -144,6 +156,10 @@ class Sequencer(wiring.Component):
                 with m.If(packet.valid & ~sample & events.free & events.made & events.settled):
                     m.d.comb += packet.ready.eq(1)
                     m.next = "MOVE"
+                    if self.plan.layer.exits_below:
+                        with m.If(packet.p.left):
+                            m.d.comb += self.left.eq(1)
+                            m.next = "PASS ON"
 
             with m.State("MOVE"):
                 m.d.comb += [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hw.engine.engine import Engine, lead
 from hw.ports import CLOCK_COUNTERS, Command
 from hw.primitives import PORTABLE
-from tests.hw.bench import Extremes, Twin, entries, plan, plans, simulate
+from tests.hw.bench import Extremes, Twin, entries, plan, plans, shift_parts, simulate
 from tests.hw.engine.test_list_builder import dense, listed, padded, scattered
 from tests.hw.engine.test_weight_mover import initial, places
 
@@ -44,7 +44,8 @@ class World:
         self.twin = Twin(p, self.banks(initial(p.layer)))
         self.clock, self.errors_at = 0, []  # clocks in which errors are made
         self.group = None  # local errors that come: clocks of some, ready and complete
-        self.groups, self.g = [], {}
+        self.groups, self.g, self.left = [], {}, 0
+        self.walks = 0  # samples that update, but no group
 
     def banks(self, weights):
         """Lay out weights, n-major, as the lanes hold them."""
@@ -99,30 +100,38 @@ class World:
         counts["forward"] += p.groups * len(events)
         counts["weight_reads"] += layer.neurons * len(events)
         self.updates.append(g)
-        if header[0] == Command.TRAIN and g is None:
+        left, g = g or (0, [])
+        halves = self.twin.draw(len(events), left) if g else []
+        if header[0] == Command.TRAIN and not g:
             counts["updates_skipped"] += 1
+        self.walks += bool(g) and not any(g)
         for group in range(p.groups if g else 0):
             lanes = g[group * layer.lanes :][: layer.lanes]
             if not any(lanes):
                 counts["groups_skipped"] += 1
                 continue
-            for column, value in events:
-                self.twin.update(group * layer.columns + column, value, lanes)
+            for (column, value), half in zip(events, halves, strict=True):
+                self.twin.update(group * layer.columns + column, value, lanes, half, left=left)
             exist = min(layer.neurons - group * layer.lanes, layer.lanes) * len(events)
             counts["update"] += len(events)
             counts["weight_reads"] += exist
             counts["weight_writes"] += exist
 
     def local_errors(self):
-        """Draw local errors; in some groups all are 0, in others few or one in the last beat."""
-        layer, g = self.plan.layer, []
+        """Draw how far updates are shifted left, and local errors.
+
+        In some groups all are 0, in others few or one in the last beat.
+        """
+        layer, left, g = self.plan.layer, self.draw.left(), []
+        rare = self.rng.random() < 0.3
         for group in range(self.plan.groups):
             exist = min(layer.neurons - group * layer.lanes, layer.lanes)
-            lanes = [self.draw.g() for _ in range(exist)]
-            if self.rng.random() < 0.5:
-                lanes = [0] * (exist - 1) + [self.rng.choice([0, 1])]
+            lanes = [self.draw.g(left) for _ in range(exist)]
+            if rare or self.rng.random() < 0.5:
+                last = self.rng.choice([0, not rare]) << shift_parts(self.plan, left)[1]
+                lanes = [0] * (exist - 1) + [last]
             g += [*lanes, *[0] * (layer.lanes - exist)]
-        return g
+        return left, g
 
     def next_group(self):
         """Let the local errors of the next group come, at the earliest as soon as they may."""
@@ -162,6 +171,7 @@ class World:
         ctx.set(port.update.valid, self.clock in self.errors_at)
         if self.clock in self.errors_at:
             ctx.set(port.update.p, self.updates[0] is not None)
+        ctx.set(port.left, self.left)
         ctx.set(port.beats.valid, self.clock in self.g)
         ctx.set(port.beats.p, self.g.pop(self.clock, {"g": [1] * self.plan.drain_width}))
         some, ready, complete = self.group or (None, 0, 0)
@@ -193,10 +203,11 @@ class World:
             assert self.group
             self.next_group()
         if self.clock in self.errors_at:
-            g, lanes = self.updates.pop(0), self.plan.layer.lanes
+            update, lanes = self.updates.pop(0), self.plan.layer.lanes
             self.errors_at.pop(0)
-            if g is not None:
+            if update is not None:
                 assert not self.group
+                self.left, g = update
                 self.groups = [g[k : k + lanes] for k in range(0, len(g), lanes)]
                 self.next_group()
         return [port for port in (dut.i, dut.weights_in) if taken(ctx, port)], reserved
@@ -260,6 +271,15 @@ def test_packets(plan, width, pace, seed):
     world = World(plan, width, random.Random(seed), pace=pace)
     fill(world, 9)
     world.run()
+
+
+def test_draws():
+    """A step draws as often as its list is long, be it for several groups, for one or for none."""
+    p = plan(inputs=3, neurons=5, lanes=2, wb=8, sr=True, fw=6, lr=2, lr_growth=1)
+    world = World(p, 2, random.Random(5), pace=1)
+    fill(world, 30)
+    world.run()
+    assert world.walks > 2
 
 
 @pytest.mark.parametrize("lanes", [1, 3])

@@ -11,7 +11,7 @@ from hw.primitives import PORTABLE
 from tests.hw.bench import Extremes, entries, plan, simulate
 
 #: What an event has of its step.
-FIELDS = ("forward", "last", "update", "accept", "clear")
+FIELDS = ("forward", "last", "update", "accept", "draw", "first", "again", "clear")
 
 
 class World:
@@ -56,7 +56,7 @@ class World:
         event = ctx.get(self.dut.event)
         due, addr, x = self.expected.pop(self.clock, ({}, 0, 0))
         assert {name: event[name] for name in FIELDS} == dict.fromkeys(FIELDS, 0) | due
-        if due.get("forward") or due.get("update"):
+        if due.get("forward") or due.get("update") or due.get("draw"):
             assert (event.addr, event.x) == (addr, x)
         assert not event.load
         assert not event.read
@@ -76,8 +76,10 @@ class World:
                     assert ctx.get(dut.last) == (place == len(one) - 1)
                     while rng.random() > self.pace[1]:
                         await self.step(ctx, {"clear": rng.randrange(2)}, (0, 0))
-                    kind = rng.choice(["forward", "update"])
-                    flags = {kind: 1, "last": rng.randrange(2), "accept": rng.randrange(2)}
+                    draws = self.plan.drawn_bits > 0
+                    kind = rng.choice(["forward", "update", *(["draw"] if draws else [])])
+                    others = ("last", "accept", *(("first", "again") if draws else ()))
+                    flags = {kind: 1, **{name: rng.randrange(2) for name in others}}
                     ends = turn == passes - 1 and place == len(one) - 1
                     await self.step(ctx, flags, (base + column, x), base=base, release=ends)
             if not passes:
@@ -103,15 +105,17 @@ class World:
     inputs=st.integers(1, 12),
     groups=st.integers(1, 4),
     signed=st.booleans(),
+    sr=st.booleans(),
     write=st.sampled_from([0.2, 1]),
     step=st.sampled_from([0.5, 1]),
     seed=st.integers(0, 2**32),
 )
 @settings(deadline=None, max_examples=25)
-def test_lists(inputs, groups, signed, write, step, seed):
+def test_lists(inputs, groups, signed, sr, write, step, seed):
     """Lists of all lengths, led through up to four times or not at all, in all banks in turn."""
     rng = random.Random(seed)
-    p = plan(inputs=inputs, neurons=groups, lanes=1, fx=rng.choice([6, 7]), signed_inputs=signed)
+    fx, wb = rng.choice([6, 7]), 8 if sr else 12
+    p = plan(inputs=inputs, neurons=groups, fx=fx, signed_inputs=signed, lanes=1, wb=wb, sr=sr)
     lists = [entries(p, Extremes(p, rng).inputs(rng.choice([0, 0.3, 1]))) for _ in range(10)]
     passes = [rng.randrange(5) for _ in lists]
     world = World(p, lists, passes, rng, write=write, step=step)

@@ -64,7 +64,7 @@ def test_events(plan, seed):
             late.add(slot + SCHEDULE.product)
             script.input(slot + SCHEDULE.product, weight=w)
             twin.weights = [[w]]
-            word = largest
+            word, lost = largest, [False]
             if kind == "update":
                 # Not sooner than the one before has been accepted, and just in time.
                 accept = slot + SCHEDULE.fields["accept"]
@@ -73,7 +73,11 @@ def test_events(plan, seed):
                     script.input(loaded_g, g=next_g, g_load=1)
                     script.control(slot, accept=1)
                     g, loaded_g = next_g, accept
-                twin.update(0, x, [g])
+                x <<= rng.randint(0, plan.x_growth)
+                half = rng.randrange(1 << plan.drawn_bits) if plan.drawn_bits else None
+                if plan.drawn_bits:
+                    script.control(slot, below=(1 << plan.drawn_bits) - 1 - half)
+                lost = twin.update(0, x, [g], half)
             else:
                 x = 0
                 if kind == "load":
@@ -82,6 +86,8 @@ def test_events(plan, seed):
                     script.input(slot + SCHEDULE.fields["load"], load=1)
             script.control(slot, x=x, limit=word & (2 * largest + 1))
             script.see(slot + SCHEDULE.result, updated=twin.weights[0][0])
+            if plan.layer.health:
+                script.see(slot + SCHEDULE.result, lost=lost[0])
         script.see(slot + SCHEDULE.result, y=y)
     run(plan, script, rng, largest)
 

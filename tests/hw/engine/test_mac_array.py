@@ -22,7 +22,9 @@ class Script:
         self.initial = [[self.draw.weight() for _ in depth] for _ in lanes]
         self.twin = Twin(plan, [[0 for _ in depth] for _ in lanes])
         self.events, self.beats = [], {}
+        self.lefts = {}  # clocks from which on updates are shifted left so far
         self.drained, self.read = [], []
+        self.made = self.lost = 0  # weights that are changed, and that are left for rounding
         self.written = {}  # the last clock in which an address was changed
         # The last F event of a group, the last event of another kind, the first clock in which
         # local errors may come.
@@ -70,10 +72,10 @@ class Script:
             self.twin.forward(base + column, x)
         self.drained += self.twin.activations()
 
-    def update(self, base, events):
+    def update(self, base, events, halves, left, *, again):
         """All U events of a group; the last of its local errors come with the first, or sooner."""
         plan, rng = self.plan, self.rng
-        g = [self.draw.g() for _ in range(plan.layer.lanes)]
+        g = [self.draw.g(left) for _ in range(plan.layer.lanes)]
         width = plan.drain_width
         last = max(self.free + plan.beats - 1, len(self.events) + accept_delay(PORTABLE))
         self.at_least(last - accept_delay(PORTABLE))
@@ -82,12 +84,16 @@ class Script:
         for index in range(plan.beats):
             self.beats[first + index] = {"index": index, "g": g[index * width :][:width]}
         self.free = len(self.events) + accept_delay(PORTABLE) + 1
-        for place, (column, x) in enumerate(events):
-            if place:
+        for place, ((column, x), half) in enumerate(zip(events, halves, strict=True)):
+            begins = place == 0
+            if not begins:
                 self.at_least(self.written.get(base + column, -1000) + reload(PORTABLE))
             self.late = self.written[base + column] = len(self.events)
-            self.events.append({"update": 1, "accept": place == 0, "addr": base + column, "x": x})
-            self.twin.update(base + column, x, g)
+            flags = {"accept": begins, "first": begins and not again, "again": begins and again}
+            event = {"update": 1, "draw": 1, **flags, "addr": base + column, "x": x}
+            self.events.append(event)
+            self.lost += sum(self.twin.update(base + column, x, g, half, left=left))
+            self.made += sum(error != 0 for error in g)
 
     def step(self):
         """Go forward through all groups, and update some; the last to change is read first."""
@@ -105,8 +111,17 @@ class Script:
         early = rng.random() < 0.5
         if early:
             self.clear()
-        for group in [*groups[1:], *groups[:1]]:
-            self.update(group * columns, events)
+        left = self.draw.left()
+        # Those of the step before have been drawn.
+        self.at_least(self.late + write_to_read(PORTABLE))
+        self.lefts[len(self.events)] = left
+        self.events.append({})
+        halves = self.twin.draw(len(events), left)
+        for place, group in enumerate([*groups[1:], *groups[:1]]):
+            self.update(group * columns, events, halves, left, again=place > 0)
+        if not groups:
+            self.events += [{"draw": 1}] * len(events)
+            self.late = len(self.events)
         if groups:
             if not early:
                 self.clear()
@@ -126,13 +141,15 @@ def check(plan, seed):
     for _ in range(4):
         script.step()
     script.readout()
-    drained, read = [], []
+    drained, read, updates = [], [], []
 
     async def stimulus(ctx):
         end = len(script.events) + dut.delay + 3 * len(plan.clusters) + plan.drain_span
         for clock in range(end):
             event = script.events[clock] if clock < len(script.events) else {}
             ctx.set(dut.event, event)
+            if clock in script.lefts:
+                ctx.set(dut.left, script.lefts[clock])
             ctx.set(dut.g.valid, clock in script.beats)
             if clock in script.beats:
                 ctx.set(dut.g.p, script.beats[clock])
@@ -140,11 +157,16 @@ def check(plan, seed):
                 drained.extend(ctx.get(dut.y.p))
             if ctx.get(dut.weight.valid):
                 read.append(ctx.get(dut.weight.p))
+            if plan.layer.health:
+                counts = ctx.get(dut.updates)
+                updates.append((counts.made, counts.lost))
             await ctx.tick()
 
     simulate(dut, stimulus)
     assert drained == script.drained
     assert read == script.read
+    if plan.layer.health:
+        assert [sum(counts) for counts in zip(*updates, strict=True)] == [script.made, script.lost]
 
 
 @given(plan=plans(lanes=st.integers(1, 20)), seed=st.integers(0, 2**32))
@@ -164,7 +186,7 @@ def test_banks(wb):
 
 @pytest.mark.parametrize("lanes", [1, 8, 17, 36])
 def test_all_orders_of_beats(lanes):
-    p = plan(inputs=2, neurons=2 * lanes, lanes=lanes)
+    p = plan(inputs=2, neurons=2 * lanes, lanes=lanes, health=True)
     # No cluster holds its activations back for longer than it must.
     assert p.drain_span == p.beats
     check(p, lanes)

@@ -7,15 +7,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.engine.output_stage import OutputStage
+from hw.parts.lfsr import bits
 from hw.ports import Command
 from tests.hw.bench import plan, simulate
 
 
-@given(neurons=st.integers(1, 60), lanes=st.integers(1, 40), seed=st.integers(0, 2**32))
-@settings(deadline=None, max_examples=30)
-def test_samples_and_commands(neurons, lanes, seed):
+def dropped(layer, samples):
+    """Drop neurons of samples (command, y) as the contract says."""
+    k, place, left = layer.dropout, 0, []
+    for command, y in samples:
+        if command == Command.TRAIN and k:
+            fields = bits(layer.seeds[3], place, 3 * layer.neurons)
+            place += 3 * layer.neurons
+            y = [0 if (fields >> 3 * n & 7) < k else v for n, v in enumerate(y)]
+        elif k:
+            y = [v * (8 - k) >> 3 for v in y]
+        left.append(y)
+    return left
+
+
+@given(
+    neurons=st.integers(1, 60),
+    lanes=st.integers(1, 40),
+    dropout=st.sampled_from([0, 0, *range(1, 8)]),
+    seed=st.integers(0, 2**32),
+)
+@settings(deadline=None, max_examples=40)
+def test_samples_and_commands(neurons, lanes, dropout, seed):
     rng = random.Random(seed)
-    layer = plan(neurons=neurons, lanes=lanes)
+    layer = plan(neurons=neurons, lanes=lanes, dropout=dropout)
     dut = OutputStage(plan=layer)
     drain, total = layer.drain_width, layer.sample_beats * layer.drain_width
     packets = [
@@ -102,13 +122,12 @@ def test_samples_and_commands(neurons, lanes, seed):
 
     simulate(dut, lanes_and_sequencer, downstream)
     expected_seen, expected_passed = [], []
-    remaining = iter(samples)
+    remaining = iter(dropped(layer.layer, [(p[0], y[:neurons]) for p, y in samples]))
     for command, label in packets:
         if command == Command.READ:
             expected_passed.append((command, label, 1, None))
             continue
-        y = next(remaining)[1]
-        y = [v if n < neurons else 0 for n, v in enumerate(y)]
+        y = [*next(remaining), *[0] * (total - neurons)]
         beats = [y[first : first + drain] for first in range(0, total, drain)]
         expected_seen += [(b, i == len(beats) - 1, command, label) for i, b in enumerate(beats)]
         expected_passed += [
@@ -121,6 +140,44 @@ def test_samples_and_commands(neurons, lanes, seed):
     assert [p[:3] for p in passed] == [p[:3] for p in expected_passed]
     # The inputs of a command are of no matter.
     assert all(e[3] in (None, p[3]) for p, e in zip(passed, expected_passed, strict=True))
+
+
+def test_activations_wait_for_a_command():
+    """Those of the next sample may be there before the next layer takes a command."""
+    dut = OutputStage(plan=plan(neurons=1, lanes=2))
+    passed, shown = [], []
+
+    async def lanes_and_sequencer(ctx):
+        ctx.set(dut.score_room.space, 1)
+        ctx.set(dut.room.reserve, 1)
+        await ctx.tick()
+        ctx.set(dut.room.reserve, 0)
+        for command in Command.READ, Command.TRAIN:
+            ctx.set(dut.packet.payload, {"command": command})
+            ctx.set(dut.packet.valid, 1)
+            if command == Command.TRAIN:
+                ctx.set(dut.i.payload, [7])
+                ctx.set(dut.i.valid, 1)
+                await ctx.tick().repeat(dut.plan.beats)
+                ctx.set(dut.i.valid, 0)
+                await ctx.tick().repeat(3)
+                assert not shown
+                ctx.set(dut.o.ready, 1)
+            await ctx.tick().until(dut.packet.ready)
+            ctx.set(dut.packet.valid, 0)
+        await ctx.tick().repeat(5)
+
+    async def downstream(ctx):
+        taps = dut.o.valid & dut.o.ready, dut.o.p.header, dut.activations.valid, dut.activations.p
+        async for _clock, _reset, leaves, header, valid, beat in ctx.tick().sample(*taps):
+            if leaves:
+                passed.append(header.command)
+            if valid:
+                shown.append((beat.header.command, list(beat.y)))
+
+    simulate(dut, lanes_and_sequencer, background=[downstream])
+    assert passed == [Command.READ, Command.TRAIN]
+    assert shown == [(Command.TRAIN, [7]), (Command.TRAIN, [0])]
 
 
 def test_blocked():
