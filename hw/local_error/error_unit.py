@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..parts.pipeline import delayed
 from ..plan import LayerPlan, signed_width
-from ..ports import Command, Valid, ValidInterface, errors, scores
+from ..ports import Valid, ValidInterface, errors, scores, trains
 
 __all__ = ["ErrorUnit"]
 
@@ -45,12 +45,13 @@ class ErrorUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layer = self.plan.layer
-        margin, shift = 1 << (layer.fy + layer.ms), layer.fy + layer.ms - layer.fe
+        point = layer.fy + layer.scale
+        margin, shift = 1 << point, point - layer.fe
         half = (1 << shift) >> 1 if shift > 0 else 0
         limit = 2**layer.fe - 1
         s, header, errors = self.scores.p.s, self.scores.p.header, self.errors
         train = Signal()
-        m.d.comb += train.eq(header.command == Command.TRAIN)
+        m.d.comb += train.eq(trains(header))
         sizes = []
 
         width = signed_width((1 << (self.plan.s_width - 1)) + margin + half)

@@ -3,8 +3,8 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..parts.pipeline import delayed
@@ -18,8 +18,9 @@ from ..ports import (
     activation_beat,
     errors,
 )
-from .gradient_order import GradientOrder
+from .gradient_sender import GradientSender, local_errors
 from .random_weights import FeedbackWeights
+from .random_weights import delay as weights_delay
 from .weighted_errors import WeightedErrors
 from .weighted_errors import latency as weighted_latency
 
@@ -28,12 +29,7 @@ __all__ = ["Feedback"]
 
 def latency(plan: LayerPlan) -> int:
     """Count the clocks of the step of the weights, of their use, and of the shift."""
-    return 1 + weighted_latency(plan) + 1
-
-
-def spare(plan: LayerPlan, lead: int) -> int:
-    """Clocks by which local errors are held back, so that they do not come before they may."""
-    return max(lead - latency(plan), 0)
+    return 1 + weights_delay(plan.layer.terms) + weighted_latency(plan) + 1
 
 
 class Feedback(wiring.Component):
@@ -43,7 +39,7 @@ class Feedback(wiring.Component):
       must have been sent as far.
     - `errors`: of a sample; their payload stays until its last local errors have been sent.
     - `rule`, `lr`: are sampled with the errors. An `lr` out of range acts as the nearest in range.
-    - `gradients`: local errors, shifted left by lr_max - lr; see `Gradients`. `gradients.ready`
+    - `gradients`: local errors, shifted for the learning rate; see `Gradients`. `gradients.ready`
       comes at most `lead` clocks before the last beat of a group, and the first beat of the next
       group more than `lead` clocks after `gradients.advance`.
     - `g`: the local errors as they are, a clock before they are shifted.
@@ -66,9 +62,9 @@ class Feedback(wiring.Component):
     def __init__(self, *, plan: LayerPlan, lead: int):
         self.plan = plan
         self.lead = lead
+        self._sender = GradientSender(plan=plan, lead=lead, latency=latency(plan))
         #: Clocks from the decision to send a beat to its local errors.
-        self.delay = latency(plan) + spare(plan, lead)
-        g = data.ArrayLayout(signed(plan.g_width), plan.drain_width)
+        self.delay = self._sender.delay
         super().__init__(
             {
                 "activations": In(Valid(activation_beat(plan))),
@@ -76,79 +72,46 @@ class Feedback(wiring.Component):
                 "rule": In(Rule),
                 "lr": In(LR_WIDTH),
                 "gradients": Out(Gradients(plan)),
-                "g": Out(Valid(g)),
+                "g": Out(Valid(local_errors(plan))),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         plan, layer = self.plan, self.plan.layer
-        m.submodules.order = order = GradientOrder(
-            plan=plan, distance=max(self.delay - self.lead, 1), delay=self.delay + 1
-        )
+        m.submodules.sender = sender = self._sender
         m.submodules.weights = weights = FeedbackWeights(
             seeds=(layer.seeds[1], layer.seeds[2]),
             neurons=plan.drain_width,
             classes=layer.classes,
             width=layer.mb,
+            terms=layer.terms,
+            source=layer.source,
         )
         m.submodules.weighted = weighted = WeightedErrors(plan=plan)
-        update, rule, errors = self.gradients.update, Signal(Rule), self.errors
+        order, rule = sender.order, Signal(Rule)
+        step, restart = (delayed(m, s, weights.delay) for s in (weights.step, weights.restart))
+        wiring.connect(m, wiring.flipped(self.errors), sender.errors)
+        wiring.connect(m, sender.gradients, wiring.flipped(self.gradients))
         m.d.comb += [
-            update.valid.eq(errors.valid),
-            update.p.eq(errors.p.update & (self.rule != Rule.FROZEN)),
-            order.start.eq(update.valid & update.p),
-            order.advance.eq(self.gradients.advance),
+            sender.rule.eq(self.rule),
+            sender.lr.eq(self.lr),
+            order.taken.eq(1),
             # The weights are many: what moves them comes straight from registers.
             weights.step.eq(delayed(m, order.sending, 1)),
             weights.restart.eq(delayed(m, order.sending & order.last, 1)),
             weights.rule.eq(rule),
-            weighted.e.eq(errors.p.e),
+            weighted.e.eq(self.errors.p.e),
             weighted.u.eq(weights.u),
-            weighted.d.eq(self._derivatives(m, weights.step, weights.restart)),
+            weighted.d.eq(self._derivatives(m, step, restart)),
             self.g.p.eq(weighted.g),
-            self.g.valid.eq(delayed(m, weights.step, weighted.delay)),
+            self.g.valid.eq(delayed(m, step, weighted.delay)),
+            sender.g.p.eq(self.g.p),
+            sender.g.valid.eq(self.g.valid),
         ]
-        with m.If(order.start):
+        with m.If(sender.start):
             m.d.sync += rule.eq(self.rule)
-        self._send(m, order)
         return m
-
-    def _send(self, m: Module, order: GradientOrder):
-        """Send the lanes what they need, and say how far it has got."""
-        beats, left = Signal.like(self.gradients.beats.p), self._shift(m)
-        m.d.comb += [
-            beats.index.eq(delayed(m, order.index, self.delay - spare(self.plan, self.lead))),
-            *(beats.g[n].eq(delayed(m, g << left, 1)) for n, g in enumerate(self.g.p)),
-        ]
-        rest = spare(self.plan, self.lead)
-        valid = delayed(m, self.g.valid, 1 + rest)
-        m.d.comb += [
-            self.gradients.beats.valid.eq(valid),
-            self.gradients.beats.p.eq(delayed(m, beats, rest)),
-            self.gradients.ready.eq(order.ready),
-            self.gradients.complete.eq(order.complete),
-        ]
-        # Beats of the group before may still be on their way.
-        turn = delayed(m, order.turn, self.delay)
-        nonzero = Cat(g.any() for g in self.gradients.beats.p.g).any()
-        with m.If(valid & (turn == order.turn) & nonzero):
-            m.d.sync += self.gradients.some.eq(1)
-        with m.If(order.start | self.gradients.advance):
-            m.d.sync += self.gradients.some.eq(0)
-
-    def _shift(self, m: Module) -> Signal:
-        """Sample lr_max - lr, within its range, with the errors."""
-        low, high = self.plan.lr_min, self.plan.lr_max
-        left = Signal(range(high - low + 1))
-        with m.If(self.errors.valid & self.errors.p.update):
-            with m.If(self.lr < low):
-                m.d.sync += left.eq(high - low)
-            with m.Elif(self.lr > high):
-                m.d.sync += left.eq(0)
-            with m.Else():
-                m.d.sync += left.eq(high - self.lr)
-        return left
 
     def _derivatives(self, m: Module, step: Signal, restart: Signal) -> Value:
         """Keep where y > 0, for all neurons; give it beat by beat, a `step` further each."""

@@ -15,8 +15,8 @@ class GradientOrder(wiring.Component):
 
     - `start`: the first group of a sample may be sent; `advance`: the next group may be. An
       `advance` counts only while groups of a sample remain.
-    - `sending`: a beat is sent; `index` is its place in the group, `last` marks the sample's last.
-      `turn` changes with `advance`.
+    - `sending`: a beat is sent, in the clock in which it is `taken`; `index` is its place in the
+      group, `ends` marks the group's last, `last` the sample's. `turn` changes with `advance`.
     - `ready`: the last beat of the present group was sent `distance` clocks ago or earlier.
       `complete`: it was sent `delay` clocks ago or earlier.
 
@@ -31,7 +31,9 @@ class GradientOrder(wiring.Component):
     start: Signal
     advance: Signal
     sending: Signal
+    taken: Signal
     index: Signal
+    ends: Signal
     last: Signal
     turn: Signal
     ready: Signal
@@ -46,7 +48,9 @@ class GradientOrder(wiring.Component):
                 "start": In(1),
                 "advance": In(1),
                 "sending": Out(1),
+                "taken": In(1),
                 "index": Out(range(plan.beats)),
+                "ends": Out(1),
                 "last": Out(1),
                 "turn": Out(1),
                 "ready": Out(1),
@@ -56,14 +60,14 @@ class GradientOrder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        active, last_index, last_group = Signal(), Signal(), Signal()
+        active, last_index, last_group = Signal(), self.ends, Signal()
         group, elapsed = Signal(range(self.plan.groups)), Signal(range(self.delay + 1))
         m.d.comb += [
             last_index.eq(self.index == self.plan.beats - 1),
             last_group.eq(group == self.plan.groups - 1),
             self.last.eq(last_index & last_group),
         ]
-        with m.If(self.sending):
+        with m.If(self.sending & self.taken):
             m.d.sync += [
                 elapsed.eq(1),
                 self.index.eq(Mux(last_index, 0, self.index + 1)),
@@ -71,7 +75,7 @@ class GradientOrder(wiring.Component):
                 self.ready.eq(last_index & (self.distance <= 1)),
                 self.complete.eq(last_index & (self.delay <= 1)),
             ]
-        with m.Else():
+        with m.Elif(~self.sending):
             m.d.sync += [
                 elapsed.eq(Mux(elapsed == self.delay, elapsed, elapsed + 1)),
                 self.ready.eq(elapsed + 1 >= self.distance),

@@ -3,14 +3,22 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Module, Signal, signed
+from amaranth.hdl import Array, Module, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..plan import LayerPlan
-from ..ports import Credit, Valid, ValidInterface, packets, result, scores
+from ..ports import Command, Credit, Valid, ValidInterface, margin, packets, result, scores
 
-__all__ = ["Prediction"]
+__all__ = ["Prediction", "latency"]
+
+
+def latency(plan: LayerPlan) -> int:
+    """Count the clocks from the scores to the record: to fetch one, and to compare each.
+
+    A margin takes one more.
+    """
+    return 2 + plan.layer.classes + (plan.layer.margin is not None)
 
 
 class Prediction(wiring.Component):
@@ -20,6 +28,8 @@ class Prediction(wiring.Component):
     - `scores`: for which room was reserved; their payload stays until there is room again.
     - `packet`: one that is no sample, for the record. It comes when no scores are on their way.
     - `result`: records, in order.
+    - `margin`: of each sample that is inferred, as its record is shown first; only of a layer that
+      samples leave.
 
     Parameters
     ----------
@@ -31,15 +41,18 @@ class Prediction(wiring.Component):
     scores: ValidInterface
     packet: stream.Interface
     result: stream.Interface
+    margin: ValidInterface
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
+        leave = {} if plan.layer.margin is None else {"margin": Out(margin(plan))}
         super().__init__(
             {
+                **leave,
                 "room": Out(Credit()),
                 "scores": In(Valid(scores(plan))),
                 "packet": In(packets(plan)),
-                "result": Out(stream.Signature(result(plan.layer.classes))),
+                "result": Out(stream.Signature(result(plan))),
             }
         )
 
@@ -50,7 +63,9 @@ class Prediction(wiring.Component):
         s = self.scores.p.s
         # The class that is fetched, then the one that is compared.
         fetched, compared = Signal(range(classes)), Signal(range(classes))
-        score, best = (Signal(signed(self.plan.s_width), name=name) for name in ("score", "best"))
+        score, best, second = (
+            Signal(signed(self.plan.s_width), name=name) for name in ("score", "best", "second")
+        )
         m.d.sync += [
             compared.eq(fetched),
             score.eq(Array(s[c] for c in range(classes))[fetched]),
@@ -60,6 +75,13 @@ class Prediction(wiring.Component):
             m.d.sync += reserved.eq(1)
         with m.Elif(self.scores.valid):
             m.d.sync += reserved.eq(0)
+        leave, inferred = self.plan.layer.margin is not None, Signal()
+        if leave:
+            m.d.comb += [
+                inferred.eq(record.header.command == Command.INFER),
+                self.margin.p.eq(record.margin),
+            ]
+            m.d.sync += self.margin.valid.eq(0)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [
@@ -67,6 +89,8 @@ class Prediction(wiring.Component):
                     self.packet.ready.eq(~self.scores.valid),
                 ]
                 m.d.sync += [record.prediction.eq(0), record.correct.eq(0)]
+                if leave:
+                    m.d.sync += record.margin.eq(0)
                 with m.If(self.scores.valid):
                     m.d.sync += [record.header.eq(self.scores.p.header), fetched.eq(0)]
                     m.next = "FETCH"
@@ -85,13 +109,29 @@ class Prediction(wiring.Component):
                         record.prediction.eq(compared),
                         record.correct.eq(compared == record.header.label),
                     ]
+                if leave:
+                    self._search_second(m, score, best, second, compared == 0)
                 with m.If(compared == classes - 1):
-                    m.next = "RECORD"
+                    m.next = "MARGIN" if leave else "RECORD"
                 with m.Elif(fetched != classes - 1):
                     m.d.sync += fetched.eq(fetched + 1)
+
+            if leave:
+                with m.State("MARGIN"):
+                    m.d.sync += [record.margin.eq(best - second), self.margin.valid.eq(inferred)]
+                    m.next = "RECORD"
 
             with m.State("RECORD"):
                 m.d.comb += self.result.valid.eq(1)
                 with m.If(self.result.ready):
                     m.next = "IDLE"
         return m
+
+    def _search_second(self, m: Module, score: Signal, best: Signal, second: Signal, first: Value):
+        """Keep the larger of two scores that are not the best: one that was, or the new one."""
+        with m.If(first):
+            m.d.sync += second.eq(-1 << self.plan.s_width - 1)
+        with m.Elif(score > best):
+            m.d.sync += second.eq(best)
+        with m.Elif(score > second):
+            m.d.sync += second.eq(score)

@@ -13,14 +13,14 @@ __all__ = ["WeightedErrors", "latency"]
 
 def latency(plan: LayerPlan) -> int:
     """Count the clocks of the gates, the tree and the difference."""
-    return 1 + tree_delay(plan.layer.classes * plan.layer.mb) + 1
+    return 1 + tree_delay(plan.layer.classes * plan.random_bits) + 1
 
 
 class WeightedErrors(wiring.Component):
     """Computes g[n] = rs(sum_c K[n,c] e[c], ms) where y[n] > 0, else 0, for a beat of neurons.
 
     Contract, "One training step of a layer". With K = 2u - (2^mb - 1) the sum is
-    2 sum_c u e - (2^mb - 1) sum_c e.
+    2 sum_c u e - (2^mb - 1) sum_c e; a Gaussian K is a sum of such terms.
 
     - `e`: the class errors, the same from two clocks before the first beat to the last.
     - `u`, `d`: fields of the feedback weights of the beat's neurons, and whether y > 0.
@@ -45,7 +45,7 @@ class WeightedErrors(wiring.Component):
         super().__init__(
             {
                 "e": In(data.ArrayLayout(signed(plan.e_width), layer.classes)),
-                "u": In(data.ArrayLayout(data.ArrayLayout(layer.mb, layer.classes), drain)),
+                "u": In(data.ArrayLayout(data.ArrayLayout(plan.random_bits, layer.classes), drain)),
                 "d": In(drain),
                 "g": Out(data.ArrayLayout(signed(plan.g_width), drain)),
             }
@@ -61,15 +61,21 @@ class WeightedErrors(wiring.Component):
         e_sum = adder_tree(m, e)
         scaled = Signal(signed(signed_width(layer.feedback_bound)))
         offset = Signal(signed(signed_width(layer.feedback_bound + half)))
-        m.d.sync += [scaled.eq((e_sum << layer.mb) - e_sum), offset.eq(half - scaled)]
+        # Of one term, or of 3, 5 or 7, without a product.
+        terms = {1: 0, 3: scaled << 1, 5: scaled << 2, 7: (scaled << 3) - (scaled << 1)}
+        m.d.sync += [
+            scaled.eq((e_sum << layer.mb) - e_sum),
+            offset.eq(half - scaled - terms[layer.terms]),
+        ]
 
         d = delayed(m, self.d, self.delay)
         for n in range(plan.drain_width):
             u = self.u[n]
             terms = [
-                (e[c].as_unsigned() & u[c][bit].replicate(plan.e_width)).as_signed() << bit
+                (e[c].as_unsigned() & u[c][bit].replicate(plan.e_width)).as_signed()
+                << bit % layer.mb
                 for c in range(layer.classes)
-                for bit in range(layer.mb)
+                for bit in range(plan.random_bits)
             ]
             total = Signal.like(offset, name=f"total{n}")
             weighted = adder_tree(m, [delayed(m, term, 1) for term in terms])

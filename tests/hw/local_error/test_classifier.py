@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.local_error.classifier import Classifier
-from hw.local_error.random_weights import fields
 from hw.ports import Command
-from tests.hw.bench import plan, simulate
+from tests.hw.bench import drawn, plan, simulate
 
 PLANS = st.builds(
     plan,
@@ -19,15 +18,13 @@ PLANS = st.builds(
     classes=st.integers(2, 26),
     mb=st.integers(1, 4),
     seed=st.integers(0, 2**32),
+    init=st.sampled_from(["uniform", "gauss"]),
 )
 
 
 def scores(layer, y):
-    u1 = fields(layer.seeds[1], neurons=layer.neurons, classes=layer.classes, width=layer.mb)
-    return [
-        sum((2 * u1[n][c] - 2**layer.mb + 1) * y[n] for n in range(layer.neurons))
-        for c in range(layer.classes)
-    ]
+    rows = drawn(layer, 1)
+    return [sum(rows[n][c] * y[n] for n in range(layer.neurons)) for c in range(layer.classes)]
 
 
 def feed(plan, samples, rng, gap):
@@ -90,11 +87,11 @@ def test_scores(plan, seed, gap):
 
 
 @pytest.mark.parametrize("mb", range(1, 9))
-def test_extremes(mb):
+@pytest.mark.parametrize("init", ["uniform", "gauss"])
+def test_extremes(init, mb):
     """Activations that drive a score as far up and down as they can."""
-    p = plan(neurons=40, lanes=32, classes=2, mb=mb)
-    u1 = fields(p.layer.seeds[1], neurons=40, classes=2, width=mb)
-    positive = [255 * (u1[n][0] >> (mb - 1)) for n in range(40)]
+    p = plan(neurons=40, lanes=32, classes=2, mb=mb, init=init)
+    positive = [255 * (row[0] > 0) for row in drawn(p.layer, 1)]
     feed(p, [positive, [255 - y for y in positive], [255] * 40, [0] * 40], random.Random(0), 0)
 
 

@@ -8,46 +8,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.local_error.feedback import Feedback
-from hw.local_error.random_weights import fields
-from hw.plan import MULTIPLIER_WIDTH
 from hw.ports import LR_WIDTH, Rule
-from tests.hw.bench import clip, plan, simulate
+from tests.hw.bench import clip, drawn, plan, shift_parts, simulate
 
 
 @st.composite
 def plans(draw):
     classes, mb = draw(st.integers(2, 26)), draw(st.integers(1, 4))
     fe = draw(st.integers(1, 8))
-    bits = ((2**mb - 1) * (2**fe - 1) * classes).bit_length() + 1
     return plan(
+        init=draw(st.sampled_from(["uniform", "gauss"])),
         neurons=draw(st.integers(1, 60)),
         lanes=draw(st.sampled_from([1, 3, 4, 7, 16, 24, 48, 64])),  # 1 to 4 neurons a beat
         classes=classes,
         mb=mb,
         fe=fe,
-        ms=draw(st.integers(max(-2, bits - MULTIPLIER_WIDTH), 8)),
+        ms=draw(st.integers(-2, 8)),
+        lr_growth=draw(st.sampled_from([0, 0, 9])),
         seed=draw(st.integers(0, 2**32)),
     )
 
 
-def odd(u, width):
-    return 2 * u - 2**width + 1
-
-
 def weights(layer, rule):
     """Compute K: its signs from stream 1, its magnitudes from stream 2, or both from one."""
-    u1, u2 = (
-        fields(seed, neurons=layer.neurons, classes=layer.classes, width=layer.mb)
-        for seed in layer.seeds[1:3]
-    )
-
-    def weight(a, b):
-        m, k = odd(a, layer.mb), odd(b, layer.mb)
-        if rule == Rule.SCFB:
-            return abs(k) if m > 0 else -abs(k)
-        return k if rule == Rule.RANDOM else m
-
-    return [[weight(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(u1, u2, strict=True)]
+    first, second = drawn(layer, 1), drawn(layer, 2)
+    if rule == Rule.SCFB:
+        return [
+            [abs(b) if a > 0 else -abs(b) for a, b in zip(*rows, strict=True)]
+            for rows in zip(first, second, strict=True)
+        ]
+    return second if rule == Rule.RANDOM else first
 
 
 def local_errors(layer, rule, e, d):
@@ -84,7 +74,10 @@ class Bench:
         if self.clock in self.expected:
             group, index, g, shift = self.expected.pop(self.clock)
             assert ctx.get(port.beats.p.index) == index
-            assert list(ctx.get(port.beats.p.g)) == [value << shift for value in g]
+            # What exceeds the bits of a multiplier is for the inputs.
+            assert ctx.get(port.left) == shift
+            _, left = shift_parts(self.plan, shift)
+            assert list(ctx.get(port.beats.p.g)) == [value << left for value in g]
             # What comes late of the group before says nothing of the present one.
             self.some |= group == self.group and any(g)
         assert ctx.get(dut.g.valid) == (self.clock in self.unshifted)
@@ -127,7 +120,9 @@ class Bench:
     @property
     def bare(self):
         """Clocks that local errors take if they are not held back."""
-        return 3 + (self.plan.layer.classes * self.plan.layer.mb - 1).bit_length() + 1
+        layer = self.plan.layer
+        terms = layer.classes * layer.terms * layer.mb
+        return 3 + 2 * (layer.terms > 1) + (terms - 1).bit_length() + 1
 
     async def pulse(self, ctx, signal):
         ctx.set(signal, 1)
@@ -244,18 +239,23 @@ def test_jobs(plan, lead, seed):
 
 @pytest.mark.parametrize("ms", [-2, 0, 1, 6])
 @pytest.mark.parametrize("mb", range(1, 5))
-def test_extremes(mb, ms):
-    """Errors that drive the local error of a neuron as far up and down as they can."""
-    p = plan(neurons=6, lanes=3, classes=9, mb=mb, fe=5, ms=ms)
+@pytest.mark.parametrize("neurons", [0, 5, 12, 18])
+def test_extremes(neurons, mb, ms):
+    """Errors that drive the local error of a neuron as far up and down as they can.
+
+    Of Gaussian weights too, which are of 7, 5 or 3 terms by the number of neurons.
+    """
+    kind = {"neurons": neurons, "init": "gauss"} if neurons else {"neurons": 6}
+    p = plan(lanes=3, classes=9, mb=mb, fe=5, ms=ms, **kind)
     jobs = []
     for sign in 31, -31:
         for row in weights(p.layer, Rule.SYM):
             e = [sign if k > 0 else -sign for k in row]
-            jobs.append((Rule.SYM, p.lr_min, e, [1] * 6))
+            jobs.append((Rule.SYM, p.lr_min, e, [1] * p.layer.neurons))
     run(p, 4, random.Random(0), jobs)
 
 
-@pytest.mark.parametrize("lr_growth", [0, 5])
+@pytest.mark.parametrize("lr_growth", [0, 5, 19])
 def test_every_learning_rate(lr_growth):
     """Each value of the register: one out of range acts as the nearest in range."""
     p = plan(neurons=3, lanes=3, lr=4, mb=2, fe=3, lr_growth=lr_growth)

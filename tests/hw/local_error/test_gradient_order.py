@@ -25,21 +25,28 @@ def test_order(neurons, lanes, distance, longer, seed):
     dut = GradientOrder(plan=p, distance=distance, delay=delay)
     clock, turn, sent = 0, 0, -1000  # the clock of the last beat that was sent
 
-    async def tick(ctx, beat=None):
-        """Check a clock in which a beat is sent, or none is."""
+    async def tick(ctx, beat=None, taken=True):
+        """Check a clock in which a beat is sent, waits to be taken, or there is none."""
         nonlocal clock, sent
+        ctx.set(dut.taken, taken)
         assert ctx.get(dut.sending) == (beat is not None)
         assert ctx.get(dut.turn) == turn
         if beat is not None:
             assert ctx.get(dut.index) == beat[1]
+            assert ctx.get(dut.ends) == (beat[1] == p.beats - 1)
             assert ctx.get(dut.last) == (beat == (p.groups - 1, p.beats - 1))
-            sent = clock
+            sent = clock if taken else 1 << 30
         # Before the first sample nothing says how long ago that was.
         if sent >= 0:
             for name, after in ("ready", distance), ("complete", delay):
                 assert ctx.get(getattr(dut, name)) == (clock - sent >= after)
         await ctx.tick()
         clock += 1
+
+    async def beat(ctx, beat):
+        for _ in range(rng.choice([0, 0, rng.randrange(5)])):
+            await tick(ctx, beat, taken=False)
+        await tick(ctx, beat)
 
     async def bench(ctx):
         nonlocal turn
@@ -54,7 +61,7 @@ def test_order(neurons, lanes, distance, longer, seed):
             ctx.set(dut.start, 0)
             for group in range(p.groups):
                 for index in range(p.beats):
-                    await tick(ctx, (group, index))
+                    await beat(ctx, (group, index))
                 for _ in range(rng.choice([0, rng.randrange(2 * delay)])):
                     await tick(ctx)
                 ctx.set(dut.advance, 1)

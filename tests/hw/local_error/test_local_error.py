@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hw.local_error.local_error import LocalError
 from hw.ports import Command, Rule
 from tests.hw.bench import plan, simulate
+from tests.hw.local_error import test_cross_entropy, test_error_unit
 from tests.hw.local_error.test_classifier import scores
-from tests.hw.local_error.test_error_unit import errors
 from tests.hw.local_error.test_feedback import local_errors
 
 LEAD = 2
@@ -21,6 +21,7 @@ PLANS = st.builds(
     classes=st.integers(2, 5),
     mb=st.integers(1, 3),
     seed=st.integers(0, 2**32),
+    loss=st.sampled_from(["hinge", "ce"]),
 )
 
 
@@ -38,7 +39,8 @@ def test_samples(plan, rule, seed):
         # Small activations miss every margin; large ones meet some, for some labels.
         for top in (255, 3, 255, 60, 255, 255)
     ]
-    records, beats, expected = [], [], []
+    errors = (test_cross_entropy if layer.loss == "ce" else test_error_unit).errors
+    records, beats, expected, made = [], [], [], []
 
     async def engine(ctx):
         ctx.set(dut.rule, rule)
@@ -93,13 +95,17 @@ def test_samples(plan, rule, seed):
 
     async def watch(ctx):
         port, result = dut.gradients.beats, dut.result
-        async for *_, valid, beat, recorded, record in ctx.tick().sample(
-            port.valid, port.payload, result.valid, result.payload
+        async for *_, valid, beat, judged, recorded, record in ctx.tick().sample(
+            port.valid, port.payload, dut.errors.valid, result.valid, result.payload
         ):
             if valid:
                 beats.append((beat.index, list(beat.g)))
             if recorded:
+                # Whoever sees it may set another rule or rate.
+                assert len(records) < len(made)
                 records.append((record.header.command, record.header.label, record.prediction))
+            if judged:
+                made.append(True)
 
     simulate(dut, engine, background=[watch])
     tallies = [scores(layer, y) for *_, y in samples]

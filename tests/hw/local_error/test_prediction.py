@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The prediction against the contract: ties, extremes, order of records, back-pressure."""
+"""The prediction against the contract: ties, margins, order of records, back-pressure."""
 
 import random
 
@@ -8,26 +8,43 @@ from hypothesis import strategies as st
 
 from hw.local_error.prediction import Prediction
 from hw.ports import Command
-from tests.hw.bench import plan, simulate
+from tests.hw.bench import exiting, plan, simulate
 
 PLANS = st.builds(
-    plan, neurons=st.integers(1, 60), classes=st.integers(2, 26), mb=st.integers(1, 4)
+    lambda margin, below, **layer: exiting(plan(**layer), margin=margin, below=below),
+    margin=st.sampled_from([None, 1.0]),
+    below=st.booleans(),
+    neurons=st.integers(1, 60),
+    classes=st.integers(2, 26),
+    mb=st.integers(1, 4),
 )
 SAMPLES = (Command.TRAIN, Command.INFER)
 
 
-def record(command, label, prediction, correct):
-    return {
-        "header": {"command": command, "label": label},
-        "prediction": prediction,
-        "correct": correct,
-    }
+def record(command, label, prediction, correct, **more):
+    header = {"command": command, "label": label}
+    if "left" in more:
+        header["left"] = more.pop("left")
+    return {"header": header, "prediction": prediction, "correct": correct, **more}
 
 
 def plain(payload):
     """Give a record as plain values."""
-    header = payload.header
-    return record(header.command, header.label, payload.prediction, payload.correct)
+    header, shape = payload.header, dict(payload.shape())
+    more = {"left": header.left} if "left" in dict(header.shape()) else {}
+    more |= {"margin": payload.margin} if "margin" in shape else {}
+    return record(header.command, header.label, payload.prediction, payload.correct, **more)
+
+
+def expect(layer, command, label, s, left=False):
+    """Make the record of a packet with scores `s`, if it is a sample."""
+    sample = command in SAMPLES and not left
+    best = s.index(max(s)) if sample else 0
+    more = {"left": int(left)} if layer.exits_below else {}
+    if layer.margin is not None:
+        first, second, *_ = sorted(s, reverse=True)
+        more["margin"] = first - second if sample else 0
+    return record(command, label, best, int(sample and best == label), **more)
 
 
 @given(plan=PLANS, seed=st.integers(0, 2**32))
@@ -47,13 +64,19 @@ def test_records(plan, seed):
         )
         for _ in range(12)
     ]
+    packets = [
+        (*packet, layer.exits_below and packet[0] == Command.INFER and rng.random() < 0.4)
+        for packet in packets
+    ]
 
     async def stimulus(ctx):
-        for command, label, s in packets:
+        for command, label, s, left in packets:
             while rng.random() < 0.3:
                 await ctx.tick()
             header = {"command": command, "label": label}
-            if command in SAMPLES:
+            if layer.exits_below:
+                header["left"] = left
+            if command in SAMPLES and not left:
                 while not ctx.get(dut.room.space):
                     await ctx.tick()
                 ctx.set(dut.room.reserve, 1)
@@ -69,6 +92,8 @@ def test_records(plan, seed):
                 await ctx.tick()
                 ctx.set(dut.scores.valid, 0)
                 other = {"command": Command.LOAD, "label": layer.classes - 1 - label}
+                if layer.exits_below:
+                    other["left"] = 1
                 ctx.set(dut.scores.payload.header, other)
             else:
                 ctx.set(dut.packet.payload, header)
@@ -76,20 +101,31 @@ def test_records(plan, seed):
                 await ctx.tick().until(dut.packet.ready)
                 ctx.set(dut.packet.valid, 0)
 
+    def margin(ctx):
+        """Give the margin that comes in this clock, if one does."""
+        if layer.margin is None or not ctx.get(dut.margin.valid):
+            return None
+        return ctx.get(dut.margin.payload)
+
     async def check(ctx):
-        for command, label, s in packets:
+        for command, label, s, left in packets:
             while not ctx.get(dut.result.valid):
+                assert margin(ctx) is None
                 await ctx.tick()
-            best = s.index(max(s)) if command in SAMPLES else 0
-            expected = record(command, label, best, command in SAMPLES and best == label)
+            expected = expect(layer, command, label, s, left)
+            # The margin comes as the record is shown first, and only then.
+            decides = layer.margin is not None and command == Command.INFER and not left
+            assert margin(ctx) == (expected["margin"] if decides else None)
             for _ in range(rng.choice([0, 0, 1, 5])):
                 assert not ctx.get(dut.room.space)
                 assert ctx.get(dut.result.valid)
                 assert plain(ctx.get(dut.result.payload)) == expected
                 await ctx.tick()
+                assert margin(ctx) is None
             ctx.set(dut.result.ready, 1)
             assert plain(ctx.get(dut.result.payload)) == expected
             await ctx.tick()
+            assert margin(ctx) is None
             ctx.set(dut.result.ready, 0)
         await ctx.tick().repeat(3)
         assert not ctx.get(dut.result.valid)

@@ -11,6 +11,7 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from golden.spec import SOURCES
 from hw.local_error.random_weights import ClassifierWeights, FeedbackWeights, couple, fields
 from hw.ports import Rule
 from tests.hw.bench import plan, simulate
@@ -19,6 +20,7 @@ SIZES = {
     "neurons": st.integers(1, 5),
     "classes": st.integers(2, 26),
     "width": st.integers(1, 4),
+    "source": st.sampled_from(SOURCES),
     "steps": st.integers(1, 4),
     "seed": st.integers(0, 2**32),
 }
@@ -36,6 +38,12 @@ def test_check_values():
     ] == [[1, 3, 1, -3, 3, 1, -3, -1, 3, -3], [-1, 1, 3, 1, -1, 3, -1, -1, -3, 3]]
 
 
+def test_array_by_hand():
+    """Three classes of 2 bits: 3 rows, 2 columns; the LFSR puts out 1 0 1, 1 0 and 55 zeros."""
+    expected = [[0b10, 0b10, 0b10]] + 11 * [[0, 0, 0]]
+    assert fields(1 << 3, neurons=12, classes=3, width=2, source="array") == expected
+
+
 def walk(dut, rng, expected, settings=({},)):
     """Step through all beats with gaps, restart with the last or in the middle, and repeat."""
 
@@ -46,6 +54,8 @@ def walk(dut, rng, expected, settings=({},)):
             complete = rng.random() < 0.5
             for index, beat in enumerate(expected[number]):
                 while rng.random() < 0.3:
+                    await ctx.tick()
+                for _ in range(getattr(dut, "delay", 0)):
                     await ctx.tick()
                 assert [list(row) for row in ctx.get(dut.u)] == beat
                 last = index == len(expected[number]) - 1
@@ -64,30 +74,35 @@ def beats(rows, neurons):
 
 @given(**SIZES)
 @settings(deadline=None, max_examples=10)
-def test_classifier_weights(neurons, classes, width, steps, seed):
+def test_classifier_weights(neurons, classes, width, source, steps, seed):
     rng = random.Random(seed)
-    size = {"classes": classes, "width": width}
+    size = {"classes": classes, "width": width, "source": source}
     stream = rng.getrandbits(64) | 1
     expected = beats(fields(stream, neurons=neurons * steps, **size), neurons)
     dut = ClassifierWeights(seed=stream, neurons=neurons, **size)
     walk(dut, rng, [expected] * 3, [{}] * 3)
 
 
-@given(**SIZES)
-@settings(deadline=None, max_examples=10)
-def test_feedback_weights(neurons, classes, width, steps, seed):
+@given(**SIZES, terms=st.sampled_from([1, 1, 3, 5, 7]))
+@settings(deadline=None, max_examples=12)
+def test_feedback_weights(neurons, classes, width, source, terms, steps, seed):
     rng = random.Random(seed)
-    size = {"classes": classes, "width": width}
+    bits = {"classes": classes, "width": width * terms, "source": source}
     seeds = (rng.getrandbits(64) | 1, rng.getrandbits(64) | 1)
-    first, second = (fields(stream, neurons=neurons * steps, **size) for stream in seeds)
-    top, ones = 1 << (width - 1), 2**width - 1
+    first, second = (fields(stream, neurons=neurons * steps, **bits) for stream in seeds)
+
+    def positive(u):
+        return sum(odd(u >> k * width & 2**width - 1, width) for k in range(terms)) > 0
+
+    ones = 2 ** (width * terms) - 1
     coupled = [
-        [b ^ ones if (a ^ b) & top else b for a, b in zip(*rows, strict=True)]
+        [b if positive(a) == positive(b) else b ^ ones for a, b in zip(*rows, strict=True)]
         for rows in zip(first, second, strict=True)
     ]
     stream_of = {Rule.SYM: first, Rule.FROZEN: first, Rule.SCFB: coupled, Rule.RANDOM: second}
     rules = [*Rule, *rng.choices(list(Rule), k=3)]
-    dut = FeedbackWeights(seeds=seeds, neurons=neurons, **size)
+    size = {"neurons": neurons, "classes": classes, "width": width, "terms": terms}
+    dut = FeedbackWeights(seeds=seeds, source=source, **size)
     walk(
         dut,
         rng,
@@ -104,7 +119,7 @@ class Couple(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.o.eq(couple(m, self.u1, self.u2, self.coupled))
+        m.d.comb += self.o.eq(couple(m, self.u2, self.u1[-1], self.u2[-1], self.coupled))
         return m
 
 
