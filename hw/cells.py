@@ -8,16 +8,19 @@ are those of a placed design: a tenth more, since carry chains take some at thei
 
 from functools import cache
 
-from golden.spec import NetworkSpec
+from golden.spec import TRAINED_BITS, NetworkSpec
 
 from .devices import Resources
+from .engine import draws
 from .engine.events import entry
 from .link_limits import body_max, ring_bytes
-from .plan import LayerPlan
+from .local_error import sample_store
+from .local_error.cross_entropy import lookups
+from .plan import LayerPlan, multipliers
 from .ports import X_WIDTH
 from .primitives.ecp5 import geometry
 
-__all__ = ["layer_cells", "link_cells", "list_cells"]
+__all__ = ["classifier_cells", "layer_cells", "link_cells", "list_cells"]
 
 #: Serial line, link, clock and LEDs of a board, without the ring of received bytes.
 BOARD = Resources(lut=2600, ff=760)
@@ -27,8 +30,12 @@ FRAME = 8
 #: error.
 LANE = 1.53, 1.36
 LOCAL_ERROR = 1.82, 1.63
+#: LUTs of what is looked up for each class whose exponentials are made at once.
+TABLES = 370
 #: For each input of a beat, of which any may be the next that is not 0.
 LIST = 36, 17
+#: LUTs of health counters for each bit of a lane's product, and flip-flops for each lane; the rest.
+HEALTH_LANE, HEALTH = (0.85, 8), Resources(lut=350, ff=300)
 #: What is the same in every layer: states, handshakes, FIFOs of a few words, counters.
 LAYER = Resources(lut=1390, ff=1330)
 
@@ -52,16 +59,58 @@ def list_cells(width: int) -> Resources:
 def layer_cells(plan: LayerPlan) -> Resources:
     """Count the cells of a layer, without those that its `list_cells` are."""
     # Of a lane: adders and multiplexers by the bits that come out, and registers.
-    wb, operand = plan.layer.wb, max(plan.update_width, plan.layer.wb)
-    lane_lut = (wb + plan.update_shift + 1) + plan.z_width + operand + wb + X_WIDTH
+    wb, operand, cells = plan.layer.wb, plan.operand_width, multipliers(plan.operand_width)
+    lane_lut = (wb + max(plan.update_shift, 0) + 1) + plan.z_width + operand + wb + X_WIDTH
     lane_ff = 2 * plan.update_width + operand + (X_WIDTH + 1) + plan.z_width + wb + 2 + X_WIDTH
     rest = _local_error(plan)
-    return LAYER + Resources(
-        lut=round(LANE[0] * plan.lanes * lane_lut + LOCAL_ERROR[0] * rest),
-        ff=round(LANE[1] * plan.lanes * lane_ff + LOCAL_ERROR[1] * rest),
-        dsp=plan.lanes,
-        ebr=_blocks(plan),
+    tables = lookups(plan) * TABLES if plan.layer.loss == "ce" else 0
+    return (
+        LAYER
+        + Resources(
+            lut=tables + round(LANE[0] * plan.lanes * lane_lut + LOCAL_ERROR[0] * rest),
+            ff=round(LANE[1] * plan.lanes * lane_ff + LOCAL_ERROR[1] * rest),
+            dsp=plan.lanes * cells,
+            ebr=_blocks(plan),
+        )
+        + classifier_cells(plan)
+        + _draws(plan)
+        + _health(plan)
     )
+
+
+def _draws(plan: LayerPlan) -> Resources:
+    """Count what stochastic rounding takes: its generator, and what lanes subtract below a weight.
+
+    Two states, of which the present one goes on by a number of bits that is chosen.
+    """
+    field = plan.drawn_bits
+    if not field:
+        return Resources()
+    choice = 2 + (len(plan.left_shape) - 1).bit_length()
+    return Resources(
+        lut=draws.LENGTH * choice + field + plan.lanes * (field - 1),
+        ff=2 * draws.LENGTH + field * len(plan.clusters),
+    )
+
+
+def _health(plan: LayerPlan) -> Resources:
+    """Count what counts the health of a layer: in each lane, and once."""
+    if not plan.layer.health:
+        return Resources()
+    product = plan.update_width + X_WIDTH
+    return HEALTH + Resources(
+        lut=round(HEALTH_LANE[0] * plan.lanes * product), ff=HEALTH_LANE[1] * plan.lanes
+    )
+
+
+def classifier_cells(plan: LayerPlan) -> Resources:
+    """Count the multipliers and blocks of a classifier that is trained."""
+    trained = plan.trained
+    if trained is None:
+        return Resources()
+    weights = trained.units * blocks(trained.word_bits, trained.depth)
+    samples = blocks(sample_store.stored(plan).size, sample_store.depth(plan))
+    return Resources(dsp=trained.multipliers, ebr=weights + samples)
 
 
 def _local_error(plan: LayerPlan) -> float:
@@ -69,12 +118,34 @@ def _local_error(plan: LayerPlan) -> float:
 
     What lets terms through fits into the LUTs of their first adders.
     """
-    layer, classes, drain = plan.layer, plan.layer.classes, plan.drain_width
+    layer, classes, drain, bits = plan.layer, plan.layer.classes, plan.drain_width, plan.random_bits
     score, e, g = plan.s_width, plan.e_width, plan.g_width + abs(layer.ms)
-    classifier = classes * ((drain * layer.mb - 1) * (X_WIDTH + 3) + 4 * score + 2 * e)
+    if layer.loss == "ce":
+        loss = classes * e + lookups(plan) * 4 * score
+    else:
+        loss = classes * (2 * score + 2 * e)
     prediction = score * (classes / 2 + 3)
-    feedback = drain * ((classes * layer.mb - 1) * (e + 2) + 3 * g)
-    return classifier + prediction + feedback
+    dropout = max(64, 3 * drain) + drain * 2 * X_WIDTH if layer.dropout else 0
+    common = loss + prediction + dropout
+    if plan.trained:
+        return common + _trained(plan)
+    classifier = classes * ((drain * bits - 1) * (X_WIDTH + 3) + 2 * score)
+    feedback = drain * ((classes * bits - 1) * (e + 2) + 3 * g)
+    # Of Gaussian weights the signs: both streams again, sums and comparisons.
+    signs = 6 * drain * classes * bits if layer.terms > 1 else 0
+    return common + classifier + feedback + signs
+
+
+def _trained(plan: LayerPlan) -> float:
+    """Count the bits of the adders of a classifier that is trained, and of its registers."""
+    trained, e = plan.trained, plan.e_width
+    assert trained is not None
+    product = TRAINED_BITS + e + 4
+    # Operands, what is updated and written, and the sum for the feedback.
+    each = 2 * TRAINED_BITS + (TRAINED_BITS + max(e, X_WIDTH)) + 2 * TRAINED_BITS + product
+    scores = trained.width * ((trained.units - 1) * (TRAINED_BITS + X_WIDTH) + plan.s_width)
+    beat = plan.drain_width * (2 * plan.g_width + 4 * X_WIDTH)
+    return trained.multipliers * each + scores + beat + TRAINED_BITS * trained.width
 
 
 def _blocks(plan: LayerPlan) -> int:

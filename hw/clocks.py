@@ -7,12 +7,13 @@ from golden.data_spec import NONZERO
 from golden.spec import NetworkSpec
 
 from .engine import engine, event_lists, lane, mac_array, output_stage
-from .local_error import classifier, feedback
-from .local_error.error_unit import ErrorUnit
+from .local_error import classifier, feedback, trained_classifier
+from .local_error.gradient_sender import spare
+from .local_error.local_error import error_latency
 from .plan import LayerPlan
 from .primitives import ECP5
 
-__all__ = ["ACTIVATIONS", "DENSE", "UPDATES", "Density", "step_clocks", "typical"]
+__all__ = ["ACTIVATIONS", "DENSE", "UPDATES", "Density", "step_clocks", "typical", "wait_clocks"]
 
 #: Clocks in which the sums of a group are cleared before its first event.
 CLEAR = 1
@@ -86,9 +87,44 @@ def step_clocks(plan: LayerPlan, density: Density) -> float:
     stay = events + DELAY + plan.beats + OUTPUT
     rounds, others = divmod(groups - 1, output_stage.GROUPS)
     forward = CLEAR + events + others * period + rounds * max(output_stage.GROUPS * period, stay)
-    judged = DELAY + plan.drain_span + OUTPUT + classifier.latency(plan) + ErrorUnit.delay
     updates = 0 if layer.rule == "frozen" else density.updates
+    judged = _judged_clocks(plan, density, forward, events)
     return forward + judged + updates * (_update_clocks(plan, events, density) + SETTLE)
+
+
+def wait_clocks(plan: LayerPlan, density: Density) -> float:
+    """Count the clocks of a step from its last input to its first update, of a single group."""
+    judged = _judged_clocks(plan, density, float("inf"), float("inf"))
+    return judged + _returned_clocks(plan, density)[0]
+
+
+def _judged_clocks(plan: LayerPlan, density: Density, forward: float, events: float) -> float:
+    """Count the clocks from the last event of a list, after `forward` clocks, to its errors."""
+    drained = DELAY + plan.drain_span + OUTPUT
+    if not plan.trained:
+        return drained + classifier.latency(plan) + error_latency(plan)
+    beat = plan.trained.mean_clocks(density.activations)
+    # Beats of a group come faster than they are gone through; those of another group may still
+    # wait, or the update of the sample before may go on, for all of its beats.
+    late = plan.beats * (beat - 1) + (plan.groups - 1) * max(plan.beats * beat - events, 0)
+    updated = density.updates * plan.sample_beats * beat - events - SETTLE
+    late = max(late, updated + plan.sample_beats * beat - forward - drained, 0)
+    return drained + late + trained_classifier.score_latency(plan, ECP5) + error_latency(plan)
+
+
+def _returned_clocks(plan: LayerPlan, density: Density) -> tuple[float, float]:
+    """Count the clocks from errors to the first event that updates a group.
+
+    And those that a group takes before, in which no neuron is active.
+    """
+    if plan.trained:
+        beat = plan.trained.mean_clocks(density.activations)
+        latency, begun = trained_classifier.feedback_latency(plan, ECP5), 1
+    else:
+        beat, latency, begun = 1, feedback.latency(plan), 0
+    delay = latency + spare(latency, LEAD)
+    first = begun + max(plan.beats * beat + max(delay - LEAD, 1), delay + SEEN)
+    return first, begun + plan.beats * beat + delay + SEEN
 
 
 def _update_clocks(plan: LayerPlan, events: float, density: Density) -> float:
@@ -100,10 +136,11 @@ def _update_clocks(plan: LayerPlan, events: float, density: Density) -> float:
     rest = plan.layer.neurons - (plan.groups - 1) * plan.lanes
     # Groups in which at least one neuron is active, and for each of them those in which none is.
     updated = (plan.groups - 1) * (1 - zeros**plan.lanes) + 1 - zeros**rest
+    # Of no group, the list may go past for its fields alone.
+    alone = zeros**plan.layer.neurons * events if plan.drawn_bits else 0
     if not updated:
-        return 0
+        return alone
     skipped = plan.groups / updated - 1
-    delay = feedback.latency(plan) + feedback.spare(plan, LEAD)
-    returned = max(plan.beats + max(delay - LEAD, 1), delay + SEEN)
-    returned += skipped * (plan.beats + delay + SEEN)
-    return returned + (updated - 1) * max(events, returned) + events
+    returned, passed = _returned_clocks(plan, density)
+    returned += skipped * passed
+    return returned + (updated - 1) * max(events, returned) + events + alone

@@ -10,13 +10,13 @@ from amaranth.hdl import Shape
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
-from golden.spec import FORMATS, NetworkSpec
+from golden.spec import FORMATS, TRAINED_BITS, NetworkSpec
 
 from .estimate import estimate
 from .example import example
 from .flat_ports import FlatPorts, Port
 from .network import Network
-from .ports import Command, Rule
+from .ports import HEALTH, Command, Rule
 from .primitives import ECP5, Primitives
 from .verilog import convert, module_name, waived
 
@@ -35,6 +35,10 @@ MEANINGS = {
     "result_ready": "the record is accepted at a rising edge with result_valid high",
     "result_header_command": "the packet's command",
     "result_header_label": "the packet's label",
+    "result_header_left": "the sample had left below: see Early exit",
+    "result_margin": "the largest score less the second largest",
+    "threshold": "see Early exit",
+    "counters_left": "samples that had left below",
     "result_prediction": "the class with the largest score, the lowest of equal ones",
     "result_correct": "the prediction is the label; both only for TRAIN and INFER",
     "lr": "learning rate 2^-lr: see Learning rate and rule",
@@ -58,7 +62,18 @@ MEANINGS = {
     "counters_groups_skipped": "groups of lanes that such updates left out, for theirs were 0",
     "counters_weight_reads": "weights that were read, forward and for updates",
     "counters_weight_writes": "weights that were updated",
+    "counters_samples": "samples of TRAIN",
+    "counters_no_error": "samples of TRAIN whose errors were all 0",
+    "counters_saturated": "activations of samples of TRAIN that were at their upper end",
+    "counters_updates": "weights that were to change: neither local error nor input was 0",
+    "counters_updates_lost": "of them, those whose change was rounded to 0",
+    "counters_at_limit": "weights at an end of their range, of the last READ",
+    "counters_dead": "neurons that were 0 in all samples of TRAIN: see Health",
 }
+
+
+#: Keys of layers alone that train their classifiers.
+TRAINED = ("lrv", "v_lanes")
 
 
 def export(spec: NetworkSpec, primitives: Primitives) -> str:
@@ -80,7 +95,9 @@ def export(spec: NetworkSpec, primitives: Primitives) -> str:
         *_introduction(spec, name),
         *_protocol(network),
         *_rates(network),
+        *_early_exit(network),
         *_timing(network),
+        *_health(network),
         *_ports(flat.ports),
         *_making(spec, primitives),
     ]
@@ -97,8 +114,12 @@ def description(spec: NetworkSpec) -> str:
     ]
     for layer in spec.layers:
         lines += ["", "[[layer]]"]
-        # `lrv` is a key of rules that no hardware has.
-        keys = ("neurons", "rule", "sr", *(key for key in FORMATS if key != "lrv"))
+        keys = ("neurons", "rule", "loss", "init", "source", "sr")
+        keys += tuple(key for key in FORMATS if key not in TRAINED)
+        keys += () if layer.margin is None else ("margin",)
+        keys += ("health",) if layer.health else ()
+        if layer.rule == "tlc":
+            keys += ("lrv",) if layer.v_lanes is None else TRAINED
         lines += [f"{key} = {json.dumps(getattr(layer, key))}" for key in keys]
     return "\n".join(lines)
 
@@ -162,8 +183,18 @@ def _protocol(network: Network) -> Iterator[str]:
     yield "sent between them. The record of READ or LOAD comes when all weights of the layer have"
     yield "moved. READ and LOAD go through the layers one after the other, layer 0 first."
     yield ""
+    dropping = [str(layer.index) for layer in network.spec.layers if layer.dropout]
+    if dropping:
+        yield f"TRAIN drops neurons of layers {', '.join(dropping)}, by numbers that begin at reset"
+        yield "and go on with every TRAIN, whatever is loaded between."
+        yield ""
     yield "Order of weights: all of neuron 0, then all of neuron 1, and so on. Of a neuron first"
     yield "those of inputs 0, 1, and so on, and last the bias."
+    trained = [f"layer{plan.layer.index}" for plan in network.plans if plan.trained]
+    if trained:
+        yield f"The classifiers of {', '.join(trained)} learn too. Their weights, of {TRAINED_BITS}"
+        yield "bits, follow in the same way, for each neuron those of class 0, 1, and so on."
+        yield "They may still be moving when the next layer has begun."
 
 
 def _rates(network: Network) -> Iterator[str]:
@@ -174,9 +205,10 @@ def _rates(network: Network) -> Iterator[str]:
     yield "    layer   lr: default  lowest  highest   rule: default"
     for plan in network.plans:
         rule = Rule.named(plan.layer.rule)
+        name = "TLC" if plan.trained else rule.name
         yield (
             f"{plan.layer.index:9}{plan.layer.lr:14}{plan.lr_min:8}{plan.lr_max:9}"
-            f"{rule.value:10} ({rule.name})"
+            f"{rule.value:10} ({name})"
         )
     yield ""
     yield "There is no register behind these ports: tie them to the defaults, or drive them. An lr"
@@ -191,6 +223,28 @@ def _rates(network: Network) -> Iterator[str]:
     }
     for rule in Rule:
         yield f"{rule.value}  {rule.name:7} {meanings[rule.name]}"
+    if any(plan.trained for plan in network.plans):
+        yield "Where the classifier learns, 0 to 2 are TLC: as SYM, and it learns. FROZEN stops"
+        yield "both."
+
+
+def _early_exit(network: Network) -> Iterator[str]:
+    leaving = [plan for plan in network.plans if plan.layer.margin is not None]
+    if not leaving:
+        return
+    yield from _title("Early exit")
+    yield "An INFER leaves at the first of these layers whose margin for it, its largest score less"
+    yield "the second largest, is at least threshold. The layers above do no work for it: their"
+    yield "records of it have result_header_left set, and nothing else that counts. TRAIN does not"
+    yield "leave."
+    yield ""
+    yield "    layer   threshold: default     of margin       never"
+    for plan in leaving:
+        layer, threshold = plan.layer, plan.threshold(plan.layer.margin)
+        yield f"{layer.index:9}{threshold:21}{layer.margin:14g}{plan.never:12}"
+    yield ""
+    yield "There is no register behind threshold either. It is sampled in the clock in which the"
+    yield "record of the sample is first shown on result_*."
 
 
 def _timing(network: Network) -> Iterator[str]:
@@ -223,6 +277,17 @@ def _timing(network: Network) -> Iterator[str]:
     yield f"    i_x                 x    B0   B1   B1   ...  B{last}"
     yield ""
     yield "B1 is held while i_ready is low. The module after this comment shows it in Verilog."
+
+
+def _health(network: Network) -> Iterator[str]:
+    layers = [f"layer{plan.layer.index}" for plan in network.plans if plan.layer.health]
+    if not layers:
+        return
+    yield from _title("Health")
+    yield f"The last {len(HEALTH)} counters of {', '.join(layers)} tell whether training has room."
+    yield "They are right while the layer answers a READ. Take differences between two READs; but"
+    yield "at_limit is of the weights of the READ, and dead of the samples of TRAIN since the READ"
+    yield "before: the first TRAIN after a READ begins it anew."
 
 
 def _ports(ports: Sequence[Port]) -> Iterator[str]:

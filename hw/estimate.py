@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from golden.spec import NetworkSpec
 
-from .cells import layer_cells, link_cells, list_cells
-from .clocks import DENSE, Density, step_clocks, typical
+from .cells import classifier_cells, layer_cells, link_cells, list_cells
+from .clocks import DENSE, Density, step_clocks, typical, wait_clocks
 from .devices import BOARDS, Resources
 from .link_limits import exceeded
 from .network_plan import NetworkPlan
 from .plan import LayerPlan
 
-__all__ = ["BOARDS", "Estimate", "LayerEstimate", "Resources", "estimate"]
+__all__ = ["BOARDS", "ClassifierEstimate", "Estimate", "LayerEstimate", "Resources", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,34 @@ class LayerEstimate:
         It exceeds 1 where more zeros are left out than clocks are lost.
     resources
         Cells.
+    classifier
+        What of them is for a classifier that is trained; None if the layer has none.
     """
 
     clocks: int
     typical: int
     utilisation: float
     resources: Resources
+    classifier: "ClassifierEstimate | None"
+
+
+@dataclass(frozen=True)
+class ClassifierEstimate:
+    """What a classifier that is trained takes.
+
+    Parameters
+    ----------
+    multipliers, blocks
+        Of them, and of memory.
+    clocks, typical
+        From the last input of a step to its first update, if nothing is 0 and at the estimate's
+        density; they are part of the layer's.
+    """
+
+    multipliers: int
+    blocks: int
+    clocks: int
+    typical: int
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,17 @@ def _layer(plan: LayerPlan, width: int, density: Density) -> LayerEstimate:
         typical=clocks,
         utilisation=_utilisation([plan], clocks),
         resources=layer_cells(plan) + list_cells(width),
+        classifier=_classifier(plan, density) if plan.trained else None,
+    )
+
+
+def _classifier(plan: LayerPlan, density: Density) -> ClassifierEstimate:
+    cells = classifier_cells(plan)
+    return ClassifierEstimate(
+        multipliers=cells.dsp,
+        blocks=cells.ebr,
+        clocks=round(wait_clocks(plan, DENSE)),
+        typical=round(wait_clocks(plan, density)),
     )
 
 

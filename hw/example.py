@@ -24,6 +24,11 @@ def example(network: Network, ports: Sequence[Port], name: str) -> str:
         tied |= {
             f"layer{layer.index}_lr": layer.lr,
             f"layer{layer.index}_rule": Rule.named(layer.rule).value,
+            **(
+                {}
+                if layer.margin is None
+                else {f"layer{layer.index}_threshold": plan.threshold(layer.margin)}
+            ),
             f"layer{layer.index}_result_ready": 1,
             f"layer{layer.index}_weights_out_ready": 1,
             f"layer{layer.index}_weights_in_valid": 0,
@@ -55,7 +60,7 @@ def example(network: Network, ports: Sequence[Port], name: str) -> str:
         "  wire ready;",
         *(f"  wire [{widths[output] - 1}:0] {output};" for output in outputs),
         *(
-            f"  wire signed [{plan.layer.wb - 1}:0] layer{i}_weights_out_payload;\n"
+            f"  wire signed [{plan.word_width - 1}:0] layer{i}_weights_out_payload;\n"
             f"  integer layer{i}_count = 0, layer{i}_check = 0;"
             for i, plan in enumerate(network.plans)
         ),

@@ -20,6 +20,7 @@ from .devices import BOARDS, Resources, device
 from .network_plan import PIXELS, NetworkPlan
 from .plan import LayerPlan, PlanError
 from .search import Choice, Search
+from .trained_plan import choices
 
 __all__ = ["GIVEN", "LUT_SHARE", "SLACK", "Fit", "FitError", "fit"]
 
@@ -29,6 +30,8 @@ LUT_SHARE = 0.85
 SLACK = 1.02
 #: How much faster a network would have to be for it to be of interest what it would take.
 FASTER = 1.1
+#: Numbers of multipliers of a trained classifier that are tried, from the usual one down.
+V_CHOICES = 4
 #: Why a layer has no more lanes than the description gives it.
 GIVEN = "given"
 
@@ -77,7 +80,7 @@ def fit(spec: NetworkSpec, density: Density | None = None) -> Fit:
         NetworkPlan(spec)
         return Fit(spec, (GIVEN,) * len(spec.layers))
     # Has an error for what no number of lanes would mend.
-    NetworkPlan(_with(spec, [layer.lanes or 1 for layer in spec.layers]))
+    NetworkPlan(_with(spec, [(layer.lanes or 1, layer.v_lanes) for layer in spec.layers]))
 
     density = density or typical(spec)
     search = _search(spec, density, room)
@@ -85,38 +88,63 @@ def fit(spec: NetworkSpec, density: Density | None = None) -> Fit:
     best = None if bound is None else search.within(SLACK * bound)
     if bound is None or best is None:
         raise _refusal(spec, density, search)
-    chosen = _with(spec, [choice.lanes for choice in best])
+    chosen = _with(spec, [(choice.lanes, choice.v_lanes) for choice in best])
     NetworkPlan(chosen)
     return Fit(chosen, tuple(_limits(spec, search, bound, best)))
 
 
-def _with(spec: NetworkSpec, lanes: Iterable[int]) -> NetworkSpec:
-    """Give the layers of a description their lanes."""
-    layers = zip(spec.layers, lanes, strict=True)
-    return replace(spec, layers=tuple(replace(layer, lanes=count) for layer, count in layers))
+def _with(spec: NetworkSpec, lanes: Iterable[tuple[int, int | None]]) -> NetworkSpec:
+    """Give the layers of a description their lanes, and those of their classifiers."""
+    layers = tuple(
+        replace(layer, lanes=count, v_lanes=v_count)
+        for layer, (count, v_count) in zip(spec.layers, lanes, strict=True)
+    )
+    return replace(spec, layers=layers)
 
 
 def _search(spec: NetworkSpec, density: Density, room: Resources) -> Search:
     """Find what lanes each layer may have on a device, and what they come to."""
-    choices = []
+    options = []
     spare = room.dsp - sum(layer.lanes or 1 for layer in spec.layers)
     for layer in spec.layers:
         most = min(layer.neurons, FORMATS["lanes"][1])
         # Those that there are, and the most that are of use: if they are short, that shows.
         some = min(most, max(spare, 0) + 1)
         counts = [layer.lanes] if layer.lanes else {*range(1, some + 1), most}
-        choices.append([_choice(spec, layer, lanes, density) for lanes in sorted(counts)])
+        options.append(
+            [
+                choice
+                for lanes in sorted(counts)
+                for choice in _choices(spec, replace(layer, lanes=lanes), density)
+            ]
+        )
     base = link_cells(spec) + list_cells(min(PIXELS, spec.inputs))
-    return Search(choices, base, replace(room, lut=int(LUT_SHARE * room.lut)))
+    return Search(options, base, replace(room, lut=int(LUT_SHARE * room.lut)))
 
 
-def _choice(spec: NetworkSpec, layer: LayerSpec, lanes: int, density: Density) -> Choice:
-    plan = LayerPlan(replace(layer, lanes=lanes), spec.lr_growth)
-    cells = layer_cells(plan)
-    if layer is not spec.layers[-1]:
-        # What comes out of a layer decides how wide the input of the next is.
-        cells += list_cells(plan.drain_width)
-    return Choice(lanes, step_clocks(plan, density), cells)
+def _choices(spec: NetworkSpec, layer: LayerSpec, density: Density) -> Iterator[Choice]:
+    """Give what a layer with its lanes may come to, if there is a choice left."""
+    plan = LayerPlan(layer, spec.lr_growth)
+    for v_lanes in _v_lanes(plan):
+        plan = LayerPlan(replace(layer, v_lanes=v_lanes), spec.lr_growth)
+        cells = layer_cells(plan)
+        if layer.index != len(spec.layers) - 1:
+            # What comes out of a layer decides how wide the input of the next is.
+            cells += list_cells(plan.drain_width)
+        yield Choice(plan.lanes, step_clocks(plan, density), cells, v_lanes)
+
+
+def _v_lanes(plan: LayerPlan) -> Sequence[int | None]:
+    """Give the multipliers that a layer's classifier may have, if that is trained."""
+    layer, trained = plan.layer, plan.trained
+    if trained is None or layer.v_lanes:
+        return [layer.v_lanes]
+    sizes = {
+        other.multipliers
+        for other in choices(layer.classes, plan.drain_width, plan.sample_beats)
+        if other.multipliers <= trained.multipliers
+    }
+    return sorted(sizes)[-V_CHOICES:]
 
 
 def _limits(

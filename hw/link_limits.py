@@ -8,10 +8,19 @@ board, knows them too.
 from collections.abc import Iterator
 from math import ceil
 
-from golden.spec import NetworkSpec
+from golden.spec import LayerSpec, NetworkSpec
 
-__all__ = ["BODY_MAX", "LABELS", "RUN_MAX", "WEIGHT_BYTES", "body_max", "exceeded", "ring_bytes",
-           "sample_max"]  # fmt: skip
+__all__ = [
+    "BODY_MAX",
+    "LABELS",
+    "RUN_MAX",
+    "WEIGHT_BYTES",
+    "body_max",
+    "exceeded",
+    "register_bytes",
+    "ring_bytes",
+    "sample_max",
+]
 
 #: Labels that a byte can tell apart.
 LABELS = 256
@@ -32,9 +41,17 @@ def sample_max(inputs: int) -> int:
     return inputs + RUN_HEAD * ceil(inputs / RUN_MAX)
 
 
+def register_bytes(layer: LayerSpec) -> int:
+    """Compute the bytes of a layer's registers: a rate, a rule, and if it has one a threshold."""
+    return 2 if layer.margin is None else 2 + ceil((layer.s_bound.bit_length() + 1) / 8)
+
+
 def body_max(spec: NetworkSpec) -> int:
-    """Compute the longest body of a request: a sample, or a row of weights."""
-    return max(sample_max(spec.inputs), *(WEIGHT_BYTES * layer.columns for layer in spec.layers))
+    """Compute the longest body of a request: a sample, a row of weights, or registers."""
+    rows = [layer.columns for layer in spec.layers]
+    rows += [layer.classes for layer in spec.layers if layer.rule == "tlc"]
+    registers = map(register_bytes, spec.layers)
+    return max(sample_max(spec.inputs), *(WEIGHT_BYTES * row for row in rows), *registers)
 
 
 def ring_bytes(frame: int) -> int:

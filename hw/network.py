@@ -28,9 +28,13 @@ class Network(wiring.Component):
     layer answers each of them with a record in `result`. A layer waits until its record is
     accepted.
 
+    Where a layer's description has a `margin`, an INFER that it is sure of leaves there: the layers
+    above do nothing for it but answer it with a record, `left` in its header.
+
     A layer carries out a packet to its end before it begins the next one with weights of its own:
     every packet sees the weights as the one before has left them. READ and LOAD go through the
-    layers one after the other, the first layer first.
+    layers one after the other, the first layer first; the weights of a classifier that is trained
+    may still move when the next layer has begun.
 
     Parameters
     ----------

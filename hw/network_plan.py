@@ -69,13 +69,22 @@ class NetworkPlan:
         yield (
             "bits of classifier weights a clock",
             TERMS,
-            [plan.drain_width * plan.layer.classes * plan.layer.mb for plan in plans],
+            [
+                0 if plan.trained else plan.drain_width * plan.layer.classes * plan.random_bits
+                for plan in plans
+            ],
             "lanes, classes or mb",
+        )
+        yield (
+            "multipliers of trained classifiers",
+            LANES,
+            [plan.trained.multipliers if plan.trained else 0 for plan in plans],
+            "v_lanes",
         )
         yield (
             "bits of weight memory",
             MEMORY,
-            [plan.lanes * plan.depth * plan.layer.wb for plan in plans],
+            [plan.lanes * plan.depth * plan.layer.wb + _trained_bits(plan) for plan in plans],
             "neurons, lanes or wb",
         )
 
@@ -94,3 +103,9 @@ class NetworkPlan:
 
     def _error(self, text: str) -> PlanError:
         return PlanError(f"{shown(self.spec.path)}: {text}")
+
+
+def _trained_bits(plan: LayerPlan) -> int:
+    """Count the bits of the memories of a classifier that is trained."""
+    trained = plan.trained
+    return trained.units * trained.word_bits * trained.depth if trained else 0

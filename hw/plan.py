@@ -8,9 +8,11 @@ from math import ceil
 from amaranth.hdl import Shape
 
 from golden.errors import InputError
-from golden.spec import LayerSpec
+from golden.spec import TRAINED_BITS, LayerSpec
 
-__all__ = ["LayerPlan", "PlanError", "signed_width"]
+from .trained_plan import TrainedPlan, shared
+
+__all__ = ["LayerPlan", "PlanError", "multipliers", "signed_width"]
 
 #: Width of both operands of a lane's multiplier.
 MULTIPLIER_WIDTH = 18
@@ -39,6 +41,15 @@ def signed_width(bound: int) -> int:
     return bound.bit_length() + 1
 
 
+def multipliers(width: int) -> int:
+    """Count the multipliers that a signed operand of so many bits takes.
+
+    >>> multipliers(18), multipliers(19), multipliers(36)
+    (1, 2, 3)
+    """
+    return max(ceil((width - 1) / (MULTIPLIER_WIDTH - 1)), 1)
+
+
 @dataclass(frozen=True)
 class LayerPlan:
     """What the hardware of one layer needs to know beyond its description.
@@ -55,8 +66,7 @@ class LayerPlan:
     Raises
     ------
     PlanError
-        If the hardware does not do what the description asks for, or the local error, shifted for
-        every learning rate of the run, exceeds the multiplier.
+        If the lanes are not chosen.
     """
 
     layer: LayerSpec
@@ -68,28 +78,6 @@ class LayerPlan:
         if layer.lanes is None:
             raise PlanError(
                 f"layer {layer.index}: lanes: are not chosen; hw.fit chooses them, or give a number"
-            )
-        for key, asked, answer in (
-            ("rule", layer.rule == "tlc", "trains no classifiers; take another rule"),
-            ("dropout", layer.dropout, "drops no neurons; remove it"),
-            ("sr", layer.sr, "does not round stochastically; remove it"),
-            ("yb", layer.yb != 8, f"has activations of 8 bits, not {layer.yb}; remove it"),
-        ):
-            if asked:
-                raise PlanError(
-                    f"layer {layer.index}: {key}: the hardware {answer}, or train with "
-                    "python -m golden"
-                )
-        if self.g_width + self.lr_growth > MULTIPLIER_WIDTH:
-            raise PlanError(
-                f"layer {layer.index}: fe: the local error has {self.g_width} bits and the "
-                f"learning rate falls by {self.lr_growth} bits over the run, which exceeds the "
-                f"multiplier's {MULTIPLIER_WIDTH}; lower mb, fe or epochs, or raise lr_step"
-            )
-        if self.update_shift < 1:
-            raise PlanError(
-                f"layer {layer.index}: lr: fe + fx - fw + lr must be at least 1 at the end of "
-                f"the run, not {self.update_shift}; raise lr, or lower fw"
             )
 
     # Lanes and their order
@@ -190,6 +178,24 @@ class LayerPlan:
         return signed_width(self.layer.s_bound)
 
     @property
+    def never(self) -> int:
+        """The threshold that no margin reaches; a margin has as many bits as a score.
+
+        It is all ones, 2^s_width - 1. A score is at most `s_bound` < 2^(s_width - 1) from 0, so the
+        largest margin is 2 s_bound <= 2^s_width - 2.
+        """
+        return (1 << self.s_width) - 1
+
+    def threshold(self, margin: float | None) -> int:
+        """Compute what the register holds for samples to leave from `margin` on; None: never."""
+        return self.never if margin is None else min(self.layer.threshold(margin), self.never)
+
+    @property
+    def random_bits(self) -> int:
+        """Bits that are drawn for a classifier weight: `mb` for each of its terms."""
+        return self.layer.terms * self.layer.mb
+
+    @property
     def e_width(self) -> int:
         """Bits of a class error, two's complement."""
         return self.layer.fe + 1
@@ -198,6 +204,31 @@ class LayerPlan:
     def g_width(self) -> int:
         """Bits of a local error."""
         return signed_width(self.layer.g_bound)
+
+    # Classifiers that are trained
+
+    @cached_property
+    def trained(self) -> TrainedPlan | None:
+        """How a classifier that is trained is shared out; None if the layer's is a random one."""
+        layer = self.layer
+        if layer.rule != "tlc":
+            return None
+        return shared(layer.classes, self.drain_width, self.sample_beats, layer.v_lanes)
+
+    @property
+    def classifier_weights(self) -> int:
+        """Weights of a classifier that is trained: they are read and loaded behind the others."""
+        return self.layer.neurons * self.layer.classes if self.trained else 0
+
+    @property
+    def weights(self) -> int:
+        """Weights that are read and loaded."""
+        return self.layer.weights + self.classifier_weights
+
+    @property
+    def word_width(self) -> int:
+        """Bits of a weight as it is read and loaded."""
+        return max(self.layer.wb, TRAINED_BITS) if self.trained else self.layer.wb
 
     # Learning rate
 
@@ -209,15 +240,42 @@ class LayerPlan:
     @property
     def lr_max(self) -> int:
         """The highest learning-rate shift; a higher one in the register acts as this."""
-        span = max(self.lr_growth, min(LR_SPAN, MULTIPLIER_WIDTH - self.g_width))
-        return self.layer.lr + span
+        span = min(LR_SPAN, MULTIPLIER_WIDTH - self.g_width)
+        return self.layer.lr + max(self.lr_growth, span, 0)
+
+    @property
+    def x_growth(self) -> int:
+        """Bits by which the input of an update can be shifted left, where a local error cannot.
+
+        A multiplier has bits to spare for an input that a wide local error does not leave.
+        """
+        span, spare = self.lr_max - self.lr_min, MULTIPLIER_WIDTH - INPUT_WIDTH - 1
+        return min(max(self.g_width + span - MULTIPLIER_WIDTH, 0), span, spare)
+
+    @property
+    def left_shape(self) -> range:
+        """By how much updates are shifted left for a higher rate: lr_max - lr."""
+        return range(self.lr_max - self.lr_min + 1)
 
     @property
     def update_width(self) -> int:
-        """Bits of a local error shifted left by lr_max - lr, as the lanes receive it."""
-        return self.g_width + self.lr_max - self.lr_min
+        """Bits of a local error as the lanes receive it, shifted left for the learning rate."""
+        return self.g_width + self.lr_max - self.lr_min - self.x_growth
+
+    @property
+    def operand_width(self) -> int:
+        """Bits of what a lane multiplies by an input: a weight, or a shifted local error."""
+        return max(self.update_width, self.layer.wb)
 
     @property
     def update_shift(self) -> int:
-        """Right shift of every update; the learning rate is in the operand already."""
+        """Right shift of every update; the learning rate is in the operands already.
+
+        It may be negative.
+        """
         return self.layer.update_shift(self.lr_max)
+
+    @property
+    def drawn_bits(self) -> int:
+        """Bits of the longest field of stochastic rounding; 0 if none is drawn."""
+        return max(self.update_shift, 0) if self.layer.sr else 0

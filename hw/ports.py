@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Payloads and interfaces that more than one component speaks."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from amaranth.hdl import Shape, ShapeLike, Signal, Value, ValueLike, signed, unsigned
+from amaranth.hdl import Shape, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +13,8 @@ from .plan import INPUT_WIDTH, LayerPlan
 __all__ = [
     "CLOCK_COUNTERS",
     "COUNTERS",
+    "HEALTH",
+    "HEALTH_TOTALS",
     "X_WIDTH",
     "Activity",
     "Command",
@@ -24,22 +27,28 @@ __all__ = [
     "ValidInterface",
     "activation_beat",
     "beat",
+    "counted",
+    "counter_names",
     "counters",
     "errors",
     "gradient_beat",
+    "has_left",
     "header",
     "is_sample",
+    "margin",
     "outputs",
     "packets",
     "result",
     "samples",
     "scores",
+    "trains",
+    "update_counts",
     "y_beat",
 ]
 
 #: Bits of an activation and of an input pixel.
 X_WIDTH = INPUT_WIDTH
-#: Bits of each performance counter.
+#: Bits of each counter.
 COUNTER_WIDTH = 48
 #: Bits of the learning-rate register.
 LR_WIDTH = 5
@@ -60,7 +69,8 @@ class Activity(enum.Enum, shape=3):
     STALL_ERROR = 5
     #: The next layer or the reader of results does not keep up.
     STALL_OUTPUT = 6
-    #: Initialisation, loading and reading of weights, commands.
+    #: Initialisation, loading and reading of weights, commands; and fields of stochastic rounding
+    #: that are drawn though no group is updated.
     OTHER = 0
 
 
@@ -76,6 +86,23 @@ COUNTERS = (
     "weight_reads",  # of weights that exist, by events
     "weight_writes",  # of weights that exist, by events
 )
+#: Counter of a layer below which samples may leave, behind the others.
+LEFT = "left"  # samples that did, and have cost the layer nothing
+#: The health counters of a layer that has them, named as in `golden.health`. They are right when
+#: all that came before has been carried out, such as at the record of a READ. These count on from
+#: reset:
+HEALTH_TOTALS = (
+    "samples",  # training samples
+    "no_error",  # of them, those whose errors are all 0
+    "saturated",  # of their activations, those at their upper end
+    "updates",  # weights to change: neither local error nor input is 0
+    "updates_lost",  # of them, those whose change was rounded to 0
+)
+HEALTH = (
+    *HEALTH_TOTALS,
+    "at_limit",  # weights of the last READ that are the lowest or the highest that there is
+    "dead",  # neurons without an activation in the training samples from the last READ before them
+)
 
 
 class Command(enum.Enum, shape=2):
@@ -90,9 +117,15 @@ class Command(enum.Enum, shape=2):
 
 
 class Rule(enum.Enum, shape=2):
-    """Which weights carry the class errors back to the neurons (contract, "rule")."""
+    """Which weights carry the class errors back to the neurons (contract, "rule").
+
+    A layer whose classifier is trained knows two of them: TLC, which SCFB and RANDOM act as, and
+    FROZEN, by which the classifier stays what it is as well.
+    """
 
     SYM = 0
+    #: Those of the classifier carry them back, as in SYM.
+    TLC = 0
     SCFB = 1
     RANDOM = 2
     #: As SYM, but the weights stay what they are.
@@ -152,17 +185,37 @@ class Credit(wiring.Signature):
         super().__init__({"space": Out(1), "reserve": In(1)})
 
 
-def is_sample(command: ValueLike) -> Value:
-    """Tell whether a command comes with inputs."""
-    return Value.cast(command) <= Command.INFER.value
+def is_sample(header: data.View) -> Value:
+    """Tell whether a packet of this header comes with inputs."""
+    sample = Value.cast(header.command) <= Command.INFER.value
+    return sample & ~header.left if has_left(header) else sample
 
 
-def header(classes: int) -> data.StructLayout:
-    """Layout of what travels with a packet: the command and the label."""
-    return data.StructLayout({"command": Command, "label": range(classes)})
+def trains(header: data.View) -> Value:
+    """Tell whether a sample of this header trains."""
+    return Value.cast(header.command) == Command.TRAIN.value
 
 
-def beat(classes: int, columns: int, width: int) -> data.StructLayout:
+def has_left(header: data.View) -> bool:
+    """Tell whether headers have the bit `left`."""
+    return "left" in dict(header.shape())
+
+
+def header(plan: LayerPlan) -> data.StructLayout:
+    """Layout of what travels with a packet through a layer: the command and the label.
+
+    Above a layer that samples leave there is `left` too: the packet is an INFER that has left, one
+    beat, whose inputs are of no matter.
+    """
+    return _header(plan, plan.layer.exits_below)
+
+
+def _header(plan: LayerPlan, left: bool) -> data.StructLayout:
+    fields = {"command": Command, "label": range(plan.layer.classes)}
+    return data.StructLayout({**fields, "left": 1} if left else fields)
+
+
+def beat(header: data.StructLayout, columns: int, width: int) -> data.StructLayout:
     """Layout of one beat of a packet: the header, and `width` activations of `columns`.
 
     The beats of a sample go through its columns from the first to the last. `gap` is the distance
@@ -173,7 +226,7 @@ def beat(classes: int, columns: int, width: int) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "header": header(classes),
+            "header": header,
             "last": 1,
             "gap": range(columns),
             "x": data.ArrayLayout(unsigned(X_WIDTH), width),
@@ -181,40 +234,69 @@ def beat(classes: int, columns: int, width: int) -> data.StructLayout:
     )
 
 
-def result(classes: int) -> data.StructLayout:
-    """Layout of what a layer says of each packet."""
+def result(plan: LayerPlan) -> data.StructLayout:
+    """Layout of what a layer says of each packet.
+
+    A layer that samples leave says their `margin`, the largest score less the second largest. Of a
+    packet that is no sample for the layer, `prediction`, `correct` and `margin` are 0.
+    """
+    fields = {
+        "header": header(plan),
+        "prediction": range(plan.layer.classes),
+        "correct": 1,
+    }
     return data.StructLayout(
-        {
-            "header": header(classes),
-            "prediction": range(classes),
-            "correct": 1,
-        }
+        fields if plan.layer.margin is None else {**fields, "margin": plan.s_width}
     )
 
 
-def counters() -> data.StructLayout:
-    """Layout of the performance counters of a layer."""
-    return data.StructLayout(dict.fromkeys(COUNTERS, Shape.cast(COUNTER_WIDTH)))
+def margin(plan: LayerPlan) -> Valid:
+    """Signature of the margins of samples that are inferred, in order."""
+    return Valid(unsigned(plan.s_width))
+
+
+def counted(plan: LayerPlan) -> tuple[str, ...]:
+    """Name the performance counters of a layer."""
+    return (*COUNTERS, LEFT) if plan.layer.exits_below else COUNTERS
+
+
+def counter_names(plan: LayerPlan) -> tuple[str, ...]:
+    """Name all counters of a layer, in their order."""
+    return (*counted(plan), *(HEALTH if plan.layer.health else ()))
+
+
+def counters(names: Iterable[str]) -> data.StructLayout:
+    """Layout of counters of these names."""
+    return data.StructLayout(dict.fromkeys(names, Shape.cast(COUNTER_WIDTH)))
+
+
+def update_counts(plan: LayerPlan) -> data.StructLayout:
+    """Layout of the weights that are to change, and of those whose change is rounded to 0.
+
+    They are those of two U events, one some clocks after the other.
+    """
+    return data.StructLayout(dict.fromkeys(("made", "lost"), Shape.cast(range(plan.lanes + 1))))
 
 
 def packets(plan: LayerPlan) -> stream.Signature:
     """Signature of a stream of headers, one for each packet."""
-    return stream.Signature(header(plan.layer.classes))
+    return stream.Signature(header(plan))
 
 
 def samples(plan: LayerPlan, width: int) -> stream.Signature:
     """Signature of the stream of packets into a layer, `width` activations a beat."""
-    return stream.Signature(beat(plan.layer.classes, plan.layer.inputs, width))
+    return stream.Signature(beat(header(plan), plan.layer.inputs, width))
 
 
 def outputs(plan: LayerPlan) -> stream.Signature:
     """Signature of the stream of packets out of a layer, `drain_width` activations a beat."""
-    return stream.Signature(beat(plan.layer.classes, plan.layer.neurons, plan.drain_width))
+    above = _header(plan, plan.layer.exits)
+    return stream.Signature(beat(above, plan.layer.neurons, plan.drain_width))
 
 
 def y_beat(plan: LayerPlan) -> data.ArrayLayout:
     """Layout of the activations of `drain_width` neurons."""
-    return data.ArrayLayout(unsigned(X_WIDTH), plan.drain_width)
+    return data.ArrayLayout(unsigned(plan.layer.yb), plan.drain_width)
 
 
 def activation_beat(plan: LayerPlan) -> data.StructLayout:
@@ -223,18 +305,17 @@ def activation_beat(plan: LayerPlan) -> data.StructLayout:
         {
             "y": y_beat(plan),
             "last": 1,  # of the sample
-            "header": header(plan.layer.classes),
+            "header": header(plan),
         }
     )
 
 
 def scores(plan: LayerPlan) -> data.StructLayout:
     """Layout of the scores of all classes, and of the header of their sample."""
-    classes = plan.layer.classes
     return data.StructLayout(
         {
-            "s": data.ArrayLayout(signed(plan.s_width), classes),
-            "header": header(classes),
+            "s": data.ArrayLayout(signed(plan.s_width), plan.layer.classes),
+            "header": header(plan),
         }
     )
 
@@ -249,7 +330,7 @@ def errors(plan: LayerPlan) -> data.StructLayout:
 
 
 def gradient_beat(plan: LayerPlan) -> data.StructLayout:
-    """Layout of `drain_width` local errors for the lanes, shifted left by lr_max - lr."""
+    """Layout of `drain_width` local errors for the lanes, shifted left: see `Gradients`."""
     return data.StructLayout(
         {
             "index": range(plan.beats),
@@ -269,6 +350,8 @@ class Gradients(wiring.Signature):
     - `ready`: the last beat of the present group comes within a time that both sides know, or has
       come. `complete`: it has come, so that `some` holds for the group.
     - `advance`: the lanes have accepted the local errors of the group, or have no use for them.
+    - `left`: by how much the updates of the last sample that updates are shifted left, lr_max - lr;
+      it counts from the clock after its `update`. Local errors are by what inputs cannot be.
     """
 
     def __init__(self, plan: LayerPlan):
@@ -280,6 +363,7 @@ class Gradients(wiring.Signature):
                 "ready": Out(1),
                 "complete": Out(1),
                 "advance": In(1),
+                "left": Out(plan.left_shape),
             }
         )
 
@@ -314,23 +398,29 @@ class LayerSignature(wiring.Signature):
       in which the errors of a training sample are made, before its record comes; to change them
       later does not concern the sample. An `lr` below the plan's `lr_min` acts as `lr_min`, one
       above `lr_max` as `lr_max`.
-    - `weights_in`: N (M + 1) weights in the order n, then j, after LOAD.
+    - `threshold`: samples that are inferred leave after the layer if their margin is at least this,
+      `plan.never` being more than any. It is sampled in the clock in which the record of the sample
+      is first shown. Only layers whose description has a `margin` have it.
+    - `weights_in`: N (M + 1) weights in the order n, then j, after LOAD. If the classifier is
+      trained, its N C weights follow, in the order n, then c.
     - `weights_out`: weights in the same order, after READ; all packets before have been carried
       out.
-    - `counters`: see `COUNTERS`.
+    - `counters`: see `counter_names`.
     - `monitor`: see `MonitorSignature`.
     """
 
     def __init__(self, plan: LayerPlan):
-        weights = stream.Signature(signed(plan.layer.wb))
+        weights = stream.Signature(signed(plan.word_width))
+        threshold = {} if plan.layer.margin is None else {"threshold": In(plan.s_width)}
         super().__init__(
             {
-                "result": Out(stream.Signature(result(plan.layer.classes))),
+                "result": Out(stream.Signature(result(plan))),
                 "lr": In(LR_WIDTH),
                 "rule": In(Rule),
+                **threshold,
                 "weights_in": In(weights),
                 "weights_out": Out(weights),
-                "counters": Out(counters()),
+                "counters": Out(counters(counter_names(plan))),
                 "monitor": Out(MonitorSignature(plan)),
             }
         )

@@ -77,6 +77,7 @@ def estimate_table(fitted: Fit, expected: Estimate, sizes: list[SizeEstimate]) -
     weights = sum(layer.weights for layer in spec.layers)
     bits = sum(layer.weights * layer.wb for layer in spec.layers)
     lines.append(f"{'all':<30}" + _row(expected, weights, bits, expected.total))
+    lines += _classifiers(expected)
     lines += _shares(spec, expected)
     lines += [
         f"layer {layer.index} has no more lanes: {limit}"
@@ -132,6 +133,17 @@ def _row(part: LayerEstimate | Estimate, weights: int, bits: int, cells: Resourc
 
 def _cells(resources: Resources) -> str:
     return f"{resources.lut:7,}{resources.ff:7,}{resources.dsp:5}{resources.ebr:5}"
+
+
+def _classifiers(expected: Estimate) -> Iterator[str]:
+    """Say what classifiers that are trained take."""
+    for index, layer in enumerate(expected.layers):
+        if layer.classifier:
+            yield (
+                f"layer {index} trains its classifier: {layer.classifier.multipliers} DSP and "
+                f"{layer.classifier.blocks} EBR of those; {layer.classifier.clocks} clocks from "
+                f"the last input to the first update, typically {layer.classifier.typical}"
+            )
 
 
 def _shares(spec: NetworkSpec, expected: Estimate) -> Iterator[str]:

@@ -18,11 +18,15 @@ KEPT = 32
 
 @dataclass(frozen=True)
 class Choice:
-    """A number of lanes that a layer may have, the clocks of its step, and its cells."""
+    """Lanes that a layer may have, the clocks of its step, and its cells.
+
+    `v_lanes` are those of its classifier, if that is trained.
+    """
 
     lanes: int
     clocks: float
     cells: Resources
+    v_lanes: int | None = None
 
 
 class Search:

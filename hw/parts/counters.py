@@ -6,7 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..plan import LayerPlan
-from ..ports import COUNTERS, Activity, counters
+from ..ports import LEFT, Activity, counted, counters
 from .pipeline import delayed
 
 __all__ = ["Counters", "work"]
@@ -31,8 +31,8 @@ def work(plan: LayerPlan) -> data.StructLayout:
 class Counters(wiring.Component):
     """Counts clocks by activity, what is skipped, and the weights read and written (`COUNTERS`).
 
-    `columns_skipped` is the number of columns that are skipped in a clock. Counts appear two clocks
-    after their `work`.
+    `columns_skipped` is the number of columns that are skipped in a clock. `left`, if there is one,
+    is high for each sample that has left below. Counts appear two clocks after their `work`.
 
     Parameters
     ----------
@@ -42,15 +42,17 @@ class Counters(wiring.Component):
 
     work: data.View
     columns_skipped: Signal
+    left: Signal
     values: data.View
 
     def __init__(self, *, plan: LayerPlan):
         self.plan = plan
         super().__init__(
             {
+                **({LEFT: In(1)} if plan.layer.exits_below else {}),
                 "work": In(work(plan)),
                 "columns_skipped": In(range(plan.layer.columns)),
-                "values": Out(counters()),
+                "values": Out(counters(counted(plan))),
             }
         )
 
@@ -67,7 +69,9 @@ class Counters(wiring.Component):
             "weight_reads": Mux(event, work.weights, 0),
             "weight_writes": Mux(steps["update"], work.weights, 0),
         }
-        for name in COUNTERS:
+        if self.plan.layer.exits_below:
+            steps[LEFT] = self.left
+        for name in counted(self.plan):
             counter = self.values[name]
             step = delayed(m, steps[name], 1)
             m.d.sync += counter.eq(counter + step)

@@ -2,12 +2,16 @@
 """What the tests of components share: plans of one layer, lanes in software, simulation."""
 
 import random
+from dataclasses import replace
 
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 from hypothesis import strategies as st
 
 from golden import spec
+from golden.spec import ROUNDED_BITS
+from hw.local_error.random_weights import fields
+from hw.parts.lfsr import bits
 from hw.plan import LayerPlan
 
 
@@ -16,6 +20,11 @@ def plan(*, inputs=5, classes=3, lr_growth=0, seed=1, signed_inputs=False, **lay
     layer = {"neurons": 4, "lanes": 8, **layer}
     table = {"inputs": inputs, "classes": classes, "seed": seed, "layer": [layer]}
     return LayerPlan(spec.parse(table, "test.toml").layers[0], lr_growth, signed_inputs)
+
+
+def exiting(plan, *, margin=None, below=False):
+    """Let samples leave the layer of a plan, from `margin` on, or have them leave below it."""
+    return replace(plan, layer=replace(plan.layer, margin=margin, exits_below=below))
 
 
 def simulate(component, *benches, background=(), clocks=100_000):
@@ -83,22 +92,53 @@ def plans(draw, lanes, most=60):
     """Draw plans of layers of at most so many neurons, with any formats of their numbers."""
     fw = draw(st.integers(4, 14))
     fx = draw(st.integers(4, 8))
+    wb = draw(st.integers(4, 16))
     return plan(
         inputs=draw(st.integers(1, 9)),
         neurons=draw(st.integers(1, most)),
         lanes=draw(lanes),
         fw=fw,
         fx=fx,
-        wb=draw(st.integers(4, 16)),
+        wb=wb,
+        sr=wb <= ROUNDED_BITS and draw(st.booleans()),
         fy=draw(st.integers(0, 8)),
-        lr=draw(st.integers(max(fw - fx - 7, 0), 9)),
+        yb=draw(st.sampled_from([8, 8, *range(1, 8)])),
+        lr=draw(st.integers(0, 9)),
+        # Wide local errors take more than a multiplier, and a falling rate widens them.
+        **draw(st.sampled_from([{}, {}, {"mb": 5, "fe": 12}, {"mb": 8, "fe": 16}])),
+        lr_growth=draw(st.sampled_from([0, 0, 3, 8, 14])),
         # A signed input holds the constant input of the bias only so far.
         signed_inputs=draw(st.booleans()) and fx <= 6,
+        health=draw(st.booleans()),
     )
 
 
 def clip(v, low, high):
     return min(max(v, low), high)
+
+
+def drawn(layer, stream):
+    """Draw classifier weights [n][c] from a stream of a layer: each a sum of odd numbers."""
+    size, terms = {"neurons": layer.neurons, "width": layer.mb}, layer.terms
+    rows = fields(layer.seeds[stream], classes=layer.classes * terms, **size)
+    return [
+        [
+            sum(2 * u - 2**layer.mb + 1 for u in row[c : c + terms])
+            for c in range(0, len(row), terms)
+        ]
+        for row in rows
+    ]
+
+
+def rs(v, k):
+    """Shift right and round, or shift left (contract, "Notation")."""
+    return (v + (1 << k - 1)) >> k if k >= 1 else v << -k
+
+
+def shift_parts(plan, left):
+    """Split the shift of updates: that of their inputs, and that of the local errors."""
+    of_x = min(left, plan.x_growth)
+    return of_x, left - of_x
 
 
 class Extremes:
@@ -133,10 +173,14 @@ class Extremes:
         limit = 1 << self.plan.layer.wb - 1
         return self.between(-limit, limit - 1)
 
-    def g(self):
-        """Draw a local error as the lanes receive it."""
-        top = 1 << self.plan.update_width - 1
-        return self.rng.choice([0, self.between(-top, top - 1)])
+    def left(self):
+        """Draw how far updates are shifted left."""
+        return self.rng.choice(self.plan.left_shape)
+
+    def g(self, left=0):
+        """Draw a local error as the lanes receive it, if updates are shifted left so far."""
+        top, (_, shift) = 1 << self.plan.update_width - 1, shift_parts(self.plan, left)
+        return self.rng.choice([0, self.between(-top, top - 1)]) >> shift << shift
 
 
 def entries(plan, x):
@@ -148,13 +192,15 @@ def entries(plan, x):
 class Twin:
     """The lanes of a layer, one number at a time (contract, "One training step of a layer").
 
-    Local errors are shifted left as the lanes receive them.
+    Updates are shifted left for the learning rate, by `left`: local errors are as the lanes receive
+    them, and inputs are not yet (`shift_parts`).
     """
 
     def __init__(self, plan, weights):
         self.plan = plan
         self.weights = weights  # [lane][address]
         self.z = [0] * len(weights)
+        self.drawn = 0  # bits of stochastic rounding
 
     def clear(self):
         self.z = [0] * len(self.weights)
@@ -163,9 +209,27 @@ class Twin:
         self.z = [z + bank[addr] * x for z, bank in zip(self.z, self.weights, strict=True)]
 
     def activations(self):
-        return [clip(z >> self.plan.z_shift, 0, 255) for z in self.z]
+        return [clip(z >> self.plan.z_shift, 0, self.plan.layer.y_max) for z in self.z]
 
-    def update(self, addr, x, g):
-        k, limit = self.plan.update_shift, 1 << self.plan.layer.wb - 1
+    def draw(self, count, left):
+        """Give what each of `count` entries adds in place of a half; none where there is no `sr`.
+
+        It is shifted left as the updates are.
+        """
+        layer, k = self.plan.layer, max(self.plan.update_shift - left, 0)
+        if not self.plan.drawn_bits:
+            return [None] * count
+        fields = [bits(layer.seeds[4], self.drawn + i * k, k) for i in range(count)]
+        self.drawn += count * k
+        return [field << left for field in fields]
+
+    def update(self, addr, x, g, half=None, *, left=0):
+        """Update the weights at an address; tell of which the change is not 0, but rounded to 0."""
+        k, limit, lost = self.plan.update_shift, 1 << self.plan.layer.wb - 1, []
+        of_x, _ = shift_parts(self.plan, left)
         for bank, error in zip(self.weights, g, strict=True):
-            bank[addr] = clip(bank[addr] - ((error * x + (1 << k - 1)) >> k), -limit, limit - 1)
+            v = error * x << of_x
+            u = rs(v, k) if half is None else (v + half) >> k
+            bank[addr] = clip(bank[addr] - u, -limit, limit - 1)
+            lost.append(v != 0 and u == 0)
+        return lost

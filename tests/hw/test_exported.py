@@ -48,6 +48,7 @@ NETWORKS = {
     "one of everything": {"inputs": 1, "classes": 2, "layer": [{"neurons": 1, "lanes": 1}]},
     "wide": {"inputs": 40, "classes": 10, "layer": [{"neurons": 33, "lanes": 20, "wb": 16}]},
     "deep": {"inputs": 3, "layer": [{"neurons": 2 + n, "lanes": 2, "mb": 1} for n in range(4)]},
+    "exits": {"layer": [{"neurons": 4, "lanes": 2, "margin": 0.5}, {"neurons": 4, "lanes": 3}]},
 }
 KEYWORDS = ("clk", "rst", "module", "begin", "reg", "1", "9to5", "a.b", "a-b", "a_b", "A_b")
 

@@ -159,7 +159,6 @@ def test_nothing_fits(spec, message):
         ({"size": "5F"}, "some.toml: size: must be one of 12F, 25F, 45F, 85F for ulx3s, not '5F'"),
         ({"size": "\x1b"}, "for ulx3s, not '\\x1b'"),
         ({"batch": 8}, "some.toml: batch: the hardware trains on one sample at a time, not on 8"),
-        ({"layer": [{"neurons": 3, "rule": "tlc"}]}, "layer 0: rule: the hardware trains no"),
     ],
 )
 def test_no_such_hardware(network, message):

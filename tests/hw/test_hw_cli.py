@@ -195,11 +195,7 @@ def test_boards_that_are_unknown(config, capsys):
         (None, "there is no description"),
         (TINY + "neuron = 3\n", "layer 0: neuron: unknown key; did you mean 'neurons'?"),
         ("batch = 8\n" + TINY, "batch: the hardware trains on one sample at a time, not on 8"),
-        (TINY + 'rule = "tlc"\n', "layer 0: rule: the hardware trains no classifiers; take anot"),
-        (TINY + "dropout = 2\n", "layer 0: dropout: the hardware drops no neurons; remove it, or"),
-        (TINY + "sr = true\nwb = 8\n", "layer 0: sr: the hardware does not round stochastically;"),
-        (TINY + "yb = 6\n", "layer 0: yb: the hardware has activations of 8 bits, not 6; remove"),
-        (TINY + "mb = 8\nfe = 16\n", "exceeds the multiplier's 18; lower mb, fe or epochs"),
+        (TINY + "v_lanes = 3\n", "layer 0: v_lanes: is for rule = \"tlc\" only, not 'sym'; remove"),
     ],
 )
 def test_messages(tmp_path, capsys, content, message):

@@ -13,7 +13,7 @@ from hw.estimate import BOARDS, estimate
 from hw.fit import fit
 from hw.network import Network
 from hw.network_plan import NetworkPlan
-from hw.plan import LayerPlan, PlanError
+from hw.plan import PlanError
 
 #: What is made of a description.
 MADE = {
@@ -28,14 +28,6 @@ GOLDEN_ONLY = {
         {"batch": 8}, {},
         "batch: the hardware trains on one sample at a time, not on 8; set batch = 1",
     ),
-    "tlc": ({}, {"rule": "tlc"}, "layer 1: rule: the hardware trains no classifiers; take another"),
-    "dropout": ({}, {"dropout": 3}, "layer 1: dropout: the hardware drops no neurons; remove it"),
-    "yb": ({}, {"yb": 6}, "layer 1: yb: the hardware has activations of 8 bits, not 6; remove it"),
-    "sr": (
-        {}, {"sr": True, "wb": 8, "fw": 8},
-        "layer 1: sr: the hardware does not round stochastically; remove it",
-    ),
-    "wide errors": ({}, {"mb": 8, "fe": 16}, "layer 1: fe: the local error has"),
 }  # fmt: skip
 #: What is too large: keys of the network, keys of the layer, the message.
 TOO_LARGE = {
@@ -48,6 +40,15 @@ TOO_LARGE = {
     "memory": (
         {"inputs": 4095}, {"neurons": 2048},
         "layer 0: neurons, lanes or wb: the network has 100,663,296 bits of weight memory",
+    ),
+    "multipliers of classifiers": (
+        {
+            "classes": 256,
+            "layer": [{"neurons": 64, "lanes": 64, "rule": "tlc", "fe": 4, "v_lanes": 1024}] * 3,
+        },
+        {},
+        "layer 0: v_lanes: the network has 3,072 multipliers of trained classifiers, 1,024 of them "
+        "in this layer, and the hardware has at most 2,048; lower v_lanes",
     ),
     "lanes of all layers": (
         {"layer": [{"neurons": 9, "lanes": n} for n in (700, 800, 701)]}, {},
@@ -73,14 +74,6 @@ def test_what_only_the_golden_model_does(made, case):
         MADE[made](spec)
     assert isinstance(caught.value, PlanError)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("case", ["tlc", "dropout", "yb", "sr"])
-def test_layer_alone(case):
-    """Nor can a single layer be planned that would train otherwise than described."""
-    _network, layer, message = GOLDEN_ONLY[case]
-    with pytest.raises(PlanError, match="^" + re.escape(message)):
-        LayerPlan(describe({}, {"neurons": 3, **layer}, 2).layers[1])
 
 
 @pytest.mark.parametrize("made", MADE)

@@ -14,8 +14,10 @@ from hw.ports import (
     Credit,
     Valid,
     beat,
+    header,
     is_sample,
 )
+from tests.hw.bench import plan
 
 
 class Fan(wiring.Component):
@@ -84,19 +86,19 @@ def test_counters_have_one_home():
 def test_beat_has_room_for_every_distance():
     """From one column to any other, also where a beat holds a whole sample."""
     for columns, width in (1, 1), (5, 5), (784, 8), (1000, 1):
-        layout = beat(10, columns, width)
+        layout = beat(header(plan()), columns, width)
         assert layout["gap"].width >= max(columns - 1, width * (columns > width)).bit_length()
         assert len(layout.const({}).x) == width
 
 
 def test_only_samples_have_inputs():
-    m, command = Module(), Signal(Command)
+    m, i = Module(), Signal(header(plan()))
 
     async def bench(ctx):
         for kind, value, sample in zip(Command, range(4), (1, 1, 0, 0), strict=True):
             assert kind.value == value
-            ctx.set(command, kind)
-            assert ctx.get(is_sample(command)) == sample
+            ctx.set(i.command, kind)
+            assert ctx.get(is_sample(i)) == sample
 
     simulator = Simulator(m)
     simulator.add_testbench(bench)

@@ -35,19 +35,29 @@ def test_twin_against_galois(seed, first):
     assert bits(seed, first, 8) == sum(int(b) << i for i, b in enumerate(a[64 + first :]))
 
 
-@given(seed=SEEDS, width=st.integers(1, 200), steps=st.lists(st.booleans(), max_size=20))
-@settings(deadline=None, max_examples=20)
-def test_rtl_against_twin(seed, width, steps):
-    dut = LFSR(seed=seed, width=width)
+@given(
+    seed=SEEDS,
+    width=st.integers(1, 200),
+    steps=st.lists(st.sampled_from(["", "short", "whole"]), max_size=20),
+    data=st.data(),
+)
+@settings(deadline=None, max_examples=30)
+def test_rtl_against_twin(seed, width, steps, data):
+    """Steps, some of them short if there are such, and again from the start."""
+    dut = LFSR(seed=seed, width=width, part=data.draw(st.just(0) | st.integers(0, width - 1)))
 
     async def bench(ctx):
         for _ in range(2):
             position = 0
             for step in steps:
                 assert ctx.get(dut.o) == bits(seed, position, width)
-                ctx.set(dut.step, step)
+                short = step == "short" and dut.part
+                if dut.part:
+                    # Without a step it is of no matter.
+                    ctx.set(dut.short, step != "whole")
+                ctx.set(dut.step, step != "")
                 await ctx.tick()
-                position += width * step
+                position += (dut.part if short else width) * (step != "")
             ctx.set(dut.restart, 1)
             await ctx.tick()
             ctx.set(dut.restart, 0)
@@ -69,3 +79,8 @@ def test_rtl_against_twin(seed, width, steps):
 def test_messages(seed, width, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         LFSR(seed=seed, width=width)
+
+
+def test_a_short_step_is_shorter():
+    with pytest.raises(ValueError, match=r"^part must be between 0 and width - 1, 4, not 5$"):
+        LFSR(seed=1, width=5, part=5)

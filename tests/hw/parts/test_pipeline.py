@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hw.parts.pipeline import adder_tree, delayed, tree_delay
 from hw.ports import header
-from tests.hw.bench import simulate
+from tests.hw.bench import plan, simulate
 
 
 class Tree(wiring.Component):
@@ -73,7 +73,7 @@ def test_delayed(clocks):
     """Structures keep their shape; what was before the first clock reads as 0."""
     m = Module()
     m.domains.sync = ClockDomain()  # no delay uses none
-    i = Signal(header(5))
+    i = Signal(header(plan()))
     o = delayed(m, i, clocks)
     assert o.shape() == i.shape()
     values = list(range(2 ** i.shape().size))
