@@ -2,8 +2,11 @@
 """The command line: `python -m sim`."""
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +19,8 @@ from golden.cli import (
     enter,
     program,
 )
-from golden.spec import NetworkSpec
+from golden.errors import quoted
+from golden.spec import MARGIN_LIMIT, NetworkSpec
 from hw.description import describe
 from hw.ports import CLOCK_COUNTERS
 
@@ -37,6 +41,7 @@ examples:
   python -m sim digits --samples 500        a quick look
   python -m sim mnist --samples 2000 --test 200
   python -m sim digits --weights w.npz      goes on from what was learned elsewhere
+  python -m sim digits-all --margin 0.5     samples leave sooner than the description says
   python -m sim my.toml --samples 3 --waves a few samples, every signal in waves.vcd
 
 what is left in build/sim/NAME:
@@ -50,6 +55,7 @@ A run that does not come to its end leaves an earlier run's files as they are, a
 other commands:
   python -m sim bench --help                how fast the simulation runs
   python -m sim clocks --help               what the hardware spends its clocks on
+  python -m sim cost --help                 what each choice of a description costs
 """
 BENCH_HELP = """\
 Measure how many clocks per second are simulated while a network trains on random pixels: by a bare
@@ -73,6 +79,25 @@ what is printed, for a step of each layer, and for all layers together:
   groups_skipped    groups of lanes of the other samples whose local errors are all 0
   reads, writes     of each weight
   use               products of a step in which nothing is zero, over lanes times clocks
+"""
+COST_HELP = """\
+Make a layer with each choice that a description has, and say what it costs. The first layer of the
+description is synthesised by itself, and trained by itself in RTL beside the golden model; then the
+whole network is trained in the golden model. A table in Markdown goes to the standard output."""
+COST_EPILOG = """\
+examples:
+  python -m sim cost                        all choices: a quarter of an hour on two cores
+  python -m sim cost --choice "loss ce"     this one, beside sym
+  python -m sim cost --json | jq '.[] | [.name, .lut]'
+  python -m sim cost my.toml --lanes 16 >cost.md
+
+what is printed, with what it is more than in the row that it is compared with (of "tlc, ..." and
+"wb 10, ..." that is tlc and wb 10, of others sym):
+  LUT, FF, DSP, EBR  cells of an ECP5, as synthesised: LUTs, those of carries and small memories
+                     included, flip-flops, multipliers, blocks. The same gates in another order
+                     take up to 2 % more or fewer LUTs
+  clocks             of a training step, in the mean of the first samples, counted by the hardware
+  accuracy           of the last layer on the test set: the mean, the worst and the best seed
 """
 
 
@@ -99,7 +124,15 @@ def _run_parser() -> argparse.ArgumentParser:
         type=at_least(1),
         default=1000,
         metavar="N",
-        help="compare all weights after every N training samples (default: %(default)s)",
+        help="compare all weights after every N training samples (default: %(default)s), but with "
+        "counters of health only after each epoch",
+    )
+    run.add_argument(
+        "--margin",
+        metavar="M[,M...]",
+        help="margin from which on test samples leave the layers that have a margin in the "
+        "description: one for all of them, or one for each; none: they do not leave (default: the "
+        "description's)",
     )
     run.add_argument(
         "--weights", type=Path, metavar="FILE", help="start from the weights in this file"
@@ -147,19 +180,46 @@ def _clocks_parser() -> argparse.ArgumentParser:
     return clocks
 
 
+def _cost_parser() -> argparse.ArgumentParser:
+    cost = program("sim cost", description=COST_HELP, epilog=COST_EPILOG)
+    add_config(cost, "digits")
+    cost.add_argument(
+        "--choice", action="append", default=[], metavar="NAME", help="only this one; repeatable"
+    )
+    cost.add_argument("--lanes", type=at_least(1), default=8, metavar="N", help="of the layer (8)")
+    cost.add_argument(
+        "--samples", type=at_least(20), default=500, metavar="N", help="of the clocks (500)"
+    )
+    cost.add_argument(
+        "--seeds", type=at_least(1), default=3, metavar="N", help="trainings with each (3)"
+    )
+    cost.add_argument(
+        "--jobs",
+        type=at_least(1),
+        default=os.cpu_count(),
+        metavar="N",
+        help="trainings at a time (as many as there are processors: %(default)s)",
+    )
+    cost.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    cost.set_defaults(run=_cost)
+    return cost
+
+
 def _run(arguments: argparse.Namespace) -> int:
     # What takes long to import is imported here, so that help and complaints come at once.
+    from .outcome import percent
     from .run import simulate
 
     overrides = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     spec = describe(arguments.config, **overrides)
     data = data_of(spec)
-    limit = spec.epochs * len(data.train_x)
+    limit = spec.passes * len(data.train_x)
     if arguments.samples and arguments.samples > limit:
         raise UsageError(
-            f"--samples {arguments.samples}: {spec.epochs} epochs have {limit} samples; give "
+            f"--samples {arguments.samples}: {spec.passes} epochs have {limit} samples; give "
             "--epochs as well"
         )
+    margins = None if arguments.margin is None else _margins(spec, arguments.margin)
     out = arguments.out or Path("build/sim") / spec.name
     outcome = simulate(
         spec,
@@ -169,6 +229,7 @@ def _run(arguments: argparse.Namespace) -> int:
         test=arguments.test,
         every=arguments.every,
         start=arguments.weights,
+        margins=margins,
         waves=arguments.waves,
     )
     samples = sum(map(len, outcome.training))
@@ -176,11 +237,47 @@ def _run(arguments: argparse.Namespace) -> int:
         print(outcome.mismatch, file=sys.stderr)
     else:
         print(f"{samples} samples trained, {outcome.compared:,} values compared, all equal")
+    if outcome.growth.shares:
+        print(outcome.growth)
     if outcome.test_accuracy:
-        shares = " / ".join(f"{share:.2%}" for share in outcome.test_accuracy)
+        shares = " / ".join(map(percent, outcome.test_accuracy))
         print(f"test, {sum(map(len, outcome.test))} samples in RTL: {shares}")
+    if outcome.spent:
+        print(outcome.exit_text)
     print(f"see {out}/report.html")
     return 1 if outcome.mismatch else 0
+
+
+def _margins(spec: NetworkSpec, text: str) -> list[float | None]:
+    """Read margins: one for all layers that samples may leave, or one for each."""
+    leaving = [layer.index for layer in spec.layers if layer.margin is not None]
+    if not leaving:
+        raise UsageError(
+            f"--margin {text}: samples leave no layer of {spec.name}: give a layer below the last "
+            "a margin in the description"
+        )
+    parts = text.split(",")
+    values = [_margin(part, text) for part in parts] * (len(leaving) if len(parts) == 1 else 1)
+    if len(values) != len(leaving):
+        raise UsageError(
+            f"--margin {text}: give one margin, or {len(leaving)}, one for each layer that has one"
+        )
+    given = dict(zip(leaving, values, strict=True))
+    return [given.get(layer.index) for layer in spec.layers]
+
+
+def _margin(part: str, text: str) -> float | None:
+    if part == "none":
+        return None
+    try:
+        value = float(part)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= MARGIN_LIMIT:
+        raise UsageError(
+            f"--margin {text}: must be numbers from 0 to {MARGIN_LIMIT:,}, or none, not {part!r}"
+        )
+    return value
 
 
 def _noise(spec: NetworkSpec, samples: int) -> "tuple[np.ndarray, np.ndarray]":
@@ -217,11 +314,11 @@ def _clocks(arguments: argparse.Namespace) -> int:
     data = data_of(spec)
     wanted = {range(after, after + arguments.samples) for after in arguments.after}
     wanted |= {range(arguments.first)} if arguments.first else set()
-    limit = spec.epochs * len(data.train_x)
+    limit = spec.passes * len(data.train_x)
     last = max(seen.stop for seen in wanted)
     if last > limit:
         raise UsageError(
-            f"--after, --samples, --first: {last} samples are asked for, and {spec.epochs} epochs "
+            f"--after, --samples, --first: {last} samples are asked for, and {spec.passes} epochs "
             f"have {limit}; lower them"
         )
     lanes = " + ".join(str(layer.lanes) for layer in spec.layers)
@@ -232,6 +329,41 @@ def _clocks(arguments: argparse.Namespace) -> int:
     with tqdm(total=total, unit=" samples", disable=None, leave=False) as bar:
         for use in measure.uses(spec, data, order, skip=skip, progress=bar.update):
             bar.write(_use_table(spec, use))
+    return 0
+
+
+def _cost(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from . import cost
+
+    known = [choice.name for choice in cost.CHOICES]
+    for name in arguments.choice:
+        if name not in known:
+            raise UsageError(
+                f"--choice: there is no {quoted(name)}; give one of {'; '.join(known)}"
+            )
+    choices = cost.with_others(arguments.choice)
+    with tqdm(total=len(choices), unit=" layers", disable=None, leave=False) as bar:
+
+        def progress(name: str):
+            bar.set_description(name)
+            bar.update()
+
+        made = cost.costs(
+            arguments.config,
+            choices,
+            lanes=arguments.lanes,
+            samples=arguments.samples,
+            seeds=arguments.seeds,
+            jobs=arguments.jobs,
+            progress=progress,
+        )
+    if arguments.json:
+        rows = [asdict(choice) | asdict(costs) for choice, costs in made.items()]
+        print(json.dumps(rows, indent=1))
+    else:
+        print(cost.report(made))
     return 0
 
 
@@ -261,7 +393,7 @@ def _use_table(spec: NetworkSpec, seen: "measure.Use") -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit status."""
-    commands = {"bench": _bench_parser, "clocks": _clocks_parser}
+    commands = {"bench": _bench_parser, "clocks": _clocks_parser, "cost": _cost_parser}
     if arguments and arguments[0] in commands:
         return carry_out(commands[arguments[0]](), arguments[1:])
     return carry_out(_run_parser(), arguments)

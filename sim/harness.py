@@ -110,7 +110,7 @@ class SampleSource(wiring.Component):
             self.o.valid.eq(word.toggle != self.accepted),
             beat.header.command.eq(word.command),
             beat.header.label.eq(word.label),
-            beat.last.eq(~is_sample(beat.header.command) | (j == self.beats - 1)),
+            beat.last.eq(~is_sample(beat.header) | (j == self.beats - 1)),
             beat.gap.eq(Mux(j == 0, 0, self.width)),
             beat.x.eq(word.x[j]),
         ]
@@ -123,7 +123,7 @@ class SampleSource(wiring.Component):
 
 def burst(plan: LayerPlan) -> int:
     """Weights per word of the channels that carry them: few words, and none too wide."""
-    return max(n for n in range(1, BURST + 1) if plan.layer.weights % n == 0)
+    return max(n for n in range(1, BURST + 1) if plan.weights % n == 0)
 
 
 class WeightSource(wiring.Component):
@@ -146,7 +146,7 @@ class WeightSource(wiring.Component):
                     )
                 ),
                 "accepted": Out(1),
-                "o": Out(stream.Signature(signed(plan.layer.wb))),
+                "o": Out(stream.Signature(signed(plan.word_width))),
             }
         )
 
@@ -173,7 +173,7 @@ class WeightSink(wiring.Component):
 
     def __init__(self, plan: LayerPlan):
         self.burst = burst(plan)
-        width = signed(plan.layer.wb)
+        width = signed(plan.word_width)
         super().__init__(
             {
                 "i": In(stream.Signature(width)),
@@ -226,7 +226,7 @@ class Recorder(wiring.Component):
         taps = MonitorSignature(plan)
         view = taps.create()
         y, s, e, g = (cast(data.ArrayLayout, tap.shape()) for _, tap in _quantities(view).values())
-        result = result_layout(plan.layer.classes)
+        result = result_layout(plan)
         neurons = plan.sample_beats * plan.drain_width
         beats = range(plan.sample_beats + 2)
         super().__init__(
@@ -258,7 +258,7 @@ class Recorder(wiring.Component):
         m = Module()
         word, taps = self.word, self.monitor
         arrived, scored, updates, complete = Signal(), Signal(), Signal(), Signal()
-        sample = is_sample(word.result.header.command)
+        sample = is_sample(word.result.header)
         m.d.comb += [
             self.result.ready.eq(~arrived),
             complete.eq(
@@ -274,6 +274,12 @@ class Recorder(wiring.Component):
                 arrived.eq(0),
                 scored.eq(0),
             ]
+        if self.plan.layer.exits_below:
+            # Whatever the layer does for a sample that has left below then shows in its word.
+            with m.If(delayed(m, complete, 1)):
+                m.d.sync += [
+                    word[name].eq(0) for name in ("y", "y_beats", "s", "e", "g", "g_beats")
+                ]
         with m.If(taps.scores.valid):
             m.d.sync += word.s.eq(taps.scores.payload.s)
         with m.If(taps.errors.valid):
@@ -318,7 +324,7 @@ class Harness(wiring.Component):
     `sample`: packets of the network (`SampleSource`).
     `record0`, ...: what each layer says of each packet (`Recorder`).
     `weights_in0`, `weights_out0`, ...: weights after LOAD and READ (`WeightSource`, `WeightSink`).
-    `lr0`, `rule0`, ...: registers of each layer.
+    `lr0`, `rule0`, ...: registers of each layer; of those that samples leave, `threshold0`, ...
 
     Parameters
     ----------
@@ -358,6 +364,8 @@ class Harness(wiring.Component):
             layer = getattr(network, f"layer{i}")
             members[f"lr{i}"] = In(layer.lr.shape())
             members[f"rule{i}"] = In(Rule)
+            if self.plans[i].layer.margin is not None:
+                members[f"threshold{i}"] = In(layer.threshold.shape())
         super().__init__({**members, "events": Out(len(self.channels))})
 
     def elaborate(self, platform):
@@ -391,6 +399,8 @@ class Harness(wiring.Component):
                 getattr(self, f"weights_out{i}").eq(sink.word),
                 source.word.eq(getattr(self, f"weights_in{i}")),
             ]
+            if self.plans[i].layer.margin is not None:
+                m.d.comb += layer.threshold.eq(getattr(self, f"threshold{i}"))
             events[f"record{i}"] = recorder.given
             events[f"weights_in{i}"] = source.accepted
             events[f"weights_out{i}"] = sink.given

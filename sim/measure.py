@@ -18,6 +18,7 @@ from golden.data import Data
 from golden.model import IntegerNetwork
 from golden.order import pieces
 from golden.spec import NetworkSpec
+from golden.training import weights_of
 from hw.network import Network
 from hw.ports import COUNTERS, Command, Rule
 
@@ -69,7 +70,7 @@ def speed(spec: NetworkSpec, x: np.ndarray, labels: np.ndarray) -> Speed:
             checked = _rate(rtl, pair.train(x, labels, epoch=0))
             # The golden model has not seen these; the weights go back to where it stands.
             recorded = _rate(rtl, rtl.train(x, labels))
-            rtl.load([layer.W.numpy() for layer in pair.golden.layers])
+            rtl.load(weights_of(pair.golden))
             rates.append((_bare_rate(bare, words), recorded, checked))
     return Speed(*np.median(rates, axis=0).tolist())
 
@@ -131,6 +132,7 @@ def uses(
     *,
     skip: int,
     progress: Callable[[int], Any] = int,
+    quick: bool = False,
 ) -> Iterator[Use]:
     """Read from the counters of each layer what it does while the network trains on its data.
 
@@ -147,6 +149,8 @@ def uses(
         Steps at the start of a measurement, and of an epoch, that do not count: the chain fills.
     progress
         Is told how many more samples have been trained on.
+    quick
+        See `Rtl`.
 
     Raises
     ------
@@ -155,15 +159,18 @@ def uses(
     """
     torch.set_num_threads(1)
     golden, done = IntegerNetwork(spec), 0
-    with tempfile.TemporaryDirectory() as folder, Rtl(spec, folder=Path(folder)) as rtl:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Rtl(spec, folder=Path(folder), quick=quick) as rtl,
+    ):
         for seen in wanted:
             for _ in _learn(golden, data, range(done, seen.start)):
                 progress(1)
             done = seen.start
-            rtl.load([layer.W.numpy() for layer in golden.layers])
+            rtl.load(weights_of(golden))
             records = []
             for epoch, chosen in pieces(spec.seed, len(data.train_x), seen.start, seen.stop):
-                rtl.lr = [spec.lr_shift(layer, epoch) for layer in spec.layers]
+                rtl.begin(epoch)
                 records.append([])
                 for got in rtl.train(data.train_x[chosen], data.train_y[chosen]):
                     records[-1].append(got)

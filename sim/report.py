@@ -12,9 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from golden.exhibit import COLOURS, drawing
-from hw.ports import COUNTERS, Activity
+from golden.health import SIGNS, shares
+from hw.ports import COUNTERS, LEFT, Activity
 
-from .outcome import Outcome
+from .outcome import Outcome, percent
 
 __all__ = ["render"]
 
@@ -73,6 +74,7 @@ th, td { border: 1px solid #dde3e8; padding: 4px 9px; text-align: right; white-s
 th:first-child, td:first-child { text-align: left; }
 th { background: #eef2f5; font-weight: 600; }
 .left th, .left td { text-align: left; }
+.words td:first-child { white-space: normal; min-width: 30ch; text-wrap: pretty; }
 </style>
 </head>
 <body><main>
@@ -80,7 +82,7 @@ th { background: #eef2f5; font-weight: 600; }
 <div class="verdict $state"><b>$verdict</b><br>$words</div>
 <div class="facts">
 <div class="card">trained on<b>$samples</b>samples</div>
-<div class="card">test, last layer<b>$accuracy</b>$tested samples, in RTL</div>
+<div class="card">test, $answers<b>$accuracy</b>$tested samples, in RTL</div>
 <div class="card">clocks per sample<b>$cycles</b>training, batch 1</div>
 <div class="card">simulated in<b>$seconds s</b>$rate clocks/s</div>
 </div>
@@ -91,6 +93,8 @@ $clocks
 <p>Use is the products of steps in which nothing is zero, over what the multipliers could have made
 in all clocks of training, waiting and commands included: $use in all layers together. Zeros are
 skipped, so that it may be above 100 %.</p>
+$health
+$exits
 $weights
 <h2>The network</h2>
 <div class="wide">$layers</div>
@@ -196,8 +200,52 @@ def _weights(weights: np.ndarray) -> str:
     )
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
+def _health(outcome: Outcome) -> str:
+    """Tell, of each layer, what there was too little room for or nothing to do."""
+    layers = outcome.spec.layers
+    first, last = (
+        [shares(layer, counts) for layer, counts in zip(layers, epoch, strict=True)]
+        for epoch in (outcome.health[0], outcome.health[-1])
+    )
+    rows = [
+        (
+            f"{sign.title.capitalize()}. {sign.meaning} {sign.mend}",
+            *(f"{a[name]:.2%} → {b[name]:.2%}" for a, b in zip(first, last, strict=True)),
+        )
+        for name, sign in SIGNS.items()
+    ]
+    table = _table(("what", *(f"layer {layer.index}" for layer in layers)), rows)
+    gates = [str(layer.index) for layer in layers if layer.health]
+    those = f"layer{'s' * (len(gates) > 1)} {', '.join(gates)}"
+    proven = f" The gates of {those} have counted the same." if gates else ""
+    return (
+        "<h2>Health</h2><p>In the first epoch, and in the last one, as the golden model counts "
+        f"them.{proven} <code>result.json</code> has the counts of all epochs.</p>"
+        f'<div class="wide words">{table}</div>'
+    )
+
+
+def _exits(found: Mapping[str, Any]) -> str:
+    """Tell where test samples have left, and what that has saved."""
+    layers = range(len(found["left"]))
+    margins = ["never" if margin is None else f"{margin:g}" for margin in found["margin"]]
+    rows = [
+        ("samples leave from a margin of", *margins[:-1], "all that are left"),
+        ("left here", *map(percent, found["left"])),
+        ("of them right", *map(percent, found["right"])),
+        *(
+            (f"{words}, {what}", *(layer[name] for layer in found[what]))
+            for name, words in (("forward", "forward clocks"), ("weight_reads", "weight reads"))
+            for what in ("spent", "saved")
+        ),
+    ]
+    table = _table(("test", *(f"layer {layer}" for layer in layers)), rows)
+    return (
+        "<h2>Early exit</h2><p>A sample that a layer is sure of leaves there, and costs the layers "
+        "above nothing. What was spent is what the counters of the hardware say; what was saved, "
+        "what the golden model says those samples would have cost.</p>"
+        f'<div class="wide">{table}</div>'
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -218,7 +266,7 @@ def _network(outcome: Outcome, accuracy: Sequence[float | None]) -> str:
         boxes.append(
             f'<div class="layer" style="border-color:{COLOURS[layer.index % len(COLOURS)]}">'
             f"<b>layer {layer.index}</b>{layer.neurons} neurons<br>{layer.lanes} lanes, "
-            f"{escape(layer.rule)}<small>test {_percent(share)}</small></div>"
+            f"{escape(layer.rule)}<small>test {percent(share)}</small></div>"
         )
     return f'<div class="chain">{"".join(boxes)}</div>'
 
@@ -240,6 +288,7 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
     """
     spec = outcome.spec
     accuracy = outcome.test_accuracy or [None] * len(spec.layers)
+    exits = outcome.early_exit
     if outcome.mismatch:
         verdict = ("bad", "Not bit-exact", str(outcome.mismatch))
     else:
@@ -253,7 +302,7 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
     with drawing():
         curve = _accuracy(outcome) if outcome.training and outcome.epochs else ""
         clocks = _clocks(outcome.counters) if outcome.counters else ""
-        weights = _weights(outcome.weights[0])
+        weights = _weights(outcome.weights.W[0])
     rate = outcome.clocks / outcome.seconds if outcome.seconds else 0
     return PAGE.substitute(
         name=escape(spec.name),
@@ -262,7 +311,8 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
         words=escape(verdict[2]),
         samples=f"{result['samples']:,}",
         tested=f"{result['test_samples']:,}",
-        accuracy=_percent(accuracy[-1]),
+        answers="early exit" if exits else "last layer",
+        accuracy=percent(exits["accuracy"] if exits else accuracy[-1]),
         cycles=f"{outcome.clocks_per_sample:,.0f}",
         use=f"{result['network_use']:.0%}",
         seconds=f"{outcome.seconds:,.0f}",
@@ -274,9 +324,14 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
             ("counter", *(f"layer {layer.index}" for layer in spec.layers)),
             [
                 ("dense-equivalent use", *(f"{share:.0%}" for share in outcome.use)),
-                *((name, *(layer[name] for layer in outcome.counters)) for name in COUNTERS),
+                *(
+                    (name, *(layer.get(name, "") for layer in outcome.counters))
+                    for name in (*COUNTERS, *([LEFT] if any(x.exits for x in spec.layers) else []))
+                ),
             ],
         ),
+        health=_health(outcome) if outcome.health else "",
+        exits=_exits(exits) if exits and outcome.spent else "",
         weights=weights,
         layers=_table(
             ("layer", *FIELDS[1:]),
@@ -289,6 +344,7 @@ def render(outcome: Outcome, result: Mapping[str, Any]) -> str:
                 ("data", spec.data),
                 ("seed", str(spec.seed)),
                 ("epochs", spec.epochs),
+                ("schedule", str(outcome.growth) if outcome.growth.shares else spec.schedule),
                 ("started from", outcome.start or "initial weights"),
                 ("classes", ", ".join(outcome.labels) or str(spec.classes)),
                 ("lr grows after epochs", spec.lr_step),

@@ -15,10 +15,12 @@ from amaranth.hdl import Shape
 from amaranth.lib import data
 
 from golden.spec import NetworkSpec
+from golden.weights import Weights
 from hw.layer import Layer
 from hw.network import Network
 from hw.network_plan import NetworkPlan
-from hw.ports import COUNTERS, Command, Rule
+from hw.plan import LayerPlan
+from hw.ports import Command, Rule, counter_names
 
 from . import verilator
 from .bench import Reply, Request
@@ -130,12 +132,15 @@ class Rtl:
         network = Network(spec=spec, layer=layer)
         self.plans = network.plans
         #: The run-time registers of each layer, as the next call sets them.
-        self.lr = [layer.lr for layer in spec.layers]
-        self.rule = [Rule.named(layer.rule) for layer in spec.layers]
+        self.lr: list[int] = []
+        self.rule: list[Rule] = []
+        self.begin(0)
+        #: From which margin on samples that are inferred leave each layer; None: never.
+        self.margins: list[float | None] = [layer.margin for layer in spec.layers]
         #: The counters of each layer as the last packet left it.
         self.counters: list[dict[str, int]] = [{} for _ in spec.layers]
-        #: What each READ among the packets of `run` gave: the weights of each layer, (N, M + 1).
-        self.reads: list[list[np.ndarray]] = []
+        #: What each READ among the packets of `run` gave.
+        self.reads: list[Weights] = []
         #: Clocks since the simulation began.
         self.clocks = 0
         self._harness = Harness(network, self.plans)
@@ -144,11 +149,16 @@ class Rtl:
             self._harness, name="lel", verilog_sources=clock, waves=waves, quick=quick
         )
         self._timeout = TIMEOUT * sum(
-            plan.groups * (plan.layer.columns + plan.drain_span) + plan.layer.weights
+            plan.groups * (plan.layer.columns + plan.drain_span) + plan.weights
             for plan in self.plans
         )
         self._pending: Iterator[Reply] = iter(())
         self._failure: Exception | None = None
+
+    def begin(self, epoch: int):
+        """Let each layer learn as in an epoch of the description."""
+        self.lr = [self.spec.lr_shift(layer, epoch) for layer in self.spec.layers]
+        self.rule = [Rule.named(self.spec.rule_in(layer, epoch)) for layer in self.spec.layers]
 
     def __enter__(self) -> "Rtl":
         self._connection, theirs = Pipe()
@@ -191,6 +201,11 @@ class Rtl:
         registers = {} if self.clocks else dict.fromkeys(self._harness.inputs, 0)
         registers |= {f"lr{i}": lr for i, lr in enumerate(self.lr)}
         registers |= {f"rule{i}": rule.value for i, rule in enumerate(self.rule)}
+        registers |= {
+            f"threshold{i}": plan.threshold(margin)
+            for i, (plan, margin) in enumerate(zip(self.plans, self.margins, strict=True))
+            if plan.layer.margin is not None
+        }
         request = Request(self._harness.channels, registers, inputs, outputs, self._timeout)
         with self._alive():
             self._connection.send(request)
@@ -238,7 +253,9 @@ class Rtl:
                 record[name] = record[name][:, : plan.layer.neurons]
             records.append(record)
             if len(record["y"]):
-                self.counters[i] = {name: int(record[f"counters.{name}"][-1]) for name in COUNTERS}
+                self.counters[i] = {
+                    name: int(record[f"counters.{name}"][-1]) for name in counter_names(plan)
+                }
         return records
 
     def run(
@@ -247,7 +264,7 @@ class Rtl:
         labels: Any,
         x: Any,
         *,
-        loads: Sequence[Sequence[np.ndarray]] = (),
+        loads: Sequence[Weights] = (),
     ) -> Iterator[Samples]:
         """Send packets and yield what the layers make of the samples among them, as it comes.
 
@@ -259,7 +276,7 @@ class Rtl:
             Labels (packets,) and inputs (packets, M), 0 to 255, of each packet; those of a READ or
             LOAD are of no matter.
         loads
-            For each LOAD the weights of each layer, (N, M + 1).
+            What each LOAD brings.
 
         Yields
         ------
@@ -269,7 +286,7 @@ class Rtl:
         """
         reads = sum(command is Command.READ for command in commands)
         outputs = {
-            f"weights_out{i}": reads * plan.layer.weights // burst(plan)
+            f"weights_out{i}": reads * plan.weights // burst(plan)
             for i, plan in enumerate(self.plans)
         }
         words: dict[str, list[str]] = {name: [] for name in outputs}
@@ -303,32 +320,56 @@ class Rtl:
         """Infer samples (n, M); `correct` compares with labels (n,); yield as `run`."""
         return self.run([Command.INFER] * len(x), labels, x)
 
-    def read(self) -> list[np.ndarray]:
-        """Read the weights of each layer: int64 (N, M + 1)."""
+    def read(self) -> Weights:
+        """Read all weights, int64."""
         for _ in self.run([Command.READ], 0, 0):
             pass
         return self.reads.pop()
 
-    def load(self, weights: Sequence[np.ndarray]):
-        """Replace the weights of each layer, (N, M + 1)."""
+    def load(self, weights: Weights):
+        """Replace all weights."""
         for _ in self.run([Command.LOAD], 0, 0, loads=[weights]):
             pass
 
-    def _load_words(self, loads: Sequence[Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
+    def _load_words(self, loads: Sequence[Weights]) -> dict[str, np.ndarray]:
         """Write the weights of LOADs as words of `weights_in`."""
         return {
             f"weights_in{i}": np.concatenate(
-                [np.asarray(weights[i], "<i4").reshape(-1, burst(plan)) for weights in loads]
+                [_sent(weights.W[i], weights.V[i]).reshape(-1, burst(plan)) for weights in loads]
             ).view(np.uint8)
             for i, plan in enumerate(self.plans)
         }
 
-    def _read_words(self, words: Mapping[str, list[str]], reads: int) -> list[list[np.ndarray]]:
-        """Take words of `weights_out` apart: for each READ the weights of each layer."""
+    def _read_words(self, words: Mapping[str, list[str]], reads: int) -> list[Weights]:
+        """Take words of `weights_out` apart, those of each READ."""
         layers = [
             decode(self._harness.signature.members[name].shape, words[name])["weights"].reshape(
-                reads, plan.layer.neurons, plan.layer.columns
+                reads, plan.weights
             )
             for name, plan in zip(words, self.plans, strict=True)
         ]
-        return [[weights[k] for weights in layers] for k in range(reads)]
+        return [
+            _received([(plan, rows[k]) for plan, rows in zip(self.plans, layers, strict=True)])
+            for k in range(reads)
+        ]
+
+
+def _sent(W: np.ndarray, V: np.ndarray | None) -> np.ndarray:
+    """Write the weights of a layer in the order in which they are loaded."""
+    parts = [W] if V is None else [W, V]
+    return np.concatenate([np.asarray(part, "<i4").ravel() for part in parts])
+
+
+def _received(layers: Sequence[tuple[LayerPlan, np.ndarray]]) -> Weights:
+    """Take the weights of all layers apart, each as they were read."""
+    parts = [
+        (numbers[: plan.layer.weights], numbers[plan.layer.weights :]) for plan, numbers in layers
+    ]
+    shapes = [(plan.layer.neurons, -1) for plan, _ in layers]
+    return Weights(
+        W=tuple(W.reshape(shape) for (W, _), shape in zip(parts, shapes, strict=True)),
+        V=tuple(
+            V.reshape(shape) if len(V) else None
+            for (_, V), shape in zip(parts, shapes, strict=True)
+        ),
+    )

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from golden.files import check_folder, check_place, write_text
 from golden.model import IntegerNetwork
 from golden.order import order
 from golden.spec import NetworkSpec
-from golden.weights import Weights, load_for, save, size_of
+from golden.training import accuracy
+from golden.weights import load_for, save, size_of
 
 from . import report
 from .check import MismatchError, Pair
@@ -81,6 +83,7 @@ def simulate(
     every: int = 1000,
     waves: bool = False,
     start: Path | None = None,
+    margins: list[float | None] | None = None,
     golden: IntegerNetwork | None = None,
     quiet: bool = False,
 ) -> Outcome:
@@ -100,11 +103,15 @@ def simulate(
     test
         Test in hardware on the first samples of the test set; by default on all.
     every
-        Compare all weights after as many training samples, besides at the end of each epoch.
+        Compare all weights after as many training samples, besides at the end of each epoch; not
+        where a layer has counters of its health, which are of an epoch just so.
     waves
         Write `waves.vcd`.
     start
         A weight file to start from, in hardware through LOAD; by default weights are initialised.
+    margins
+        From which margin on test samples leave each layer, None where they do not; by default what
+        the description says. They leave no layer that has no `margin` there.
     golden
         The golden model to compare with; by default that of `spec`.
     quiet
@@ -131,6 +138,7 @@ def simulate(
     with _folder(out) as folder:
         with Rtl(spec, folder=folder, waves=waves) as rtl:
             pair = Pair(rtl, golden or IntegerNetwork(spec))
+            rtl.margins = outcome.margins = rtl.margins if margins is None else margins
             try:
                 if given:
                     pair.load(given)
@@ -171,11 +179,15 @@ def _train(
     pair: Pair, data: Data, outcome: Outcome, *, samples: int | None, every: int, quiet: bool
 ):
     """Train, and compare the weights before, now and then, and after."""
-    spec, rtl = outcome.spec, pair.rtl
+    spec, rtl, growth = outcome.spec, pair.rtl, outcome.growth
     train_x, train_y, test_x, test_y = data.train_x, data.train_y, data.test_x, data.test_y
-    limit = spec.epochs * len(train_x)
+    limit = spec.passes * len(train_x)
     total = limit if samples is None else min(samples, limit)
     outcome.weights = pair.weights()
+    watch = pair.golden.watch()
+    # Counts of health are those of an epoch if weights are read at its end only.
+    if any(layer.health for layer in spec.layers):
+        every = len(train_x)
     with _Progress("training", total, quiet) as progress:
         for epoch, start, stop in _segments(total, len(train_x), every):
             chosen = order(spec.seed, epoch, len(train_x))[start:stop]
@@ -192,25 +204,42 @@ def _train(
                     (step.prediction.numpy() == test_y).mean() for step in pair.golden.infer(test_x)
                 ]
                 outcome.epochs.append((pair.trained, [float(share) for share in right]))
+                outcome.health.append(pair.golden.take_health(watch))
+            layer = growth.due(epoch)
+            if layer is not None and stop == len(train_x):
+                growth.add(accuracy(pair.golden, data.held_x, data.held_y)[layer])
+            if growth.over:
+                return
 
 
 def _test(pair: Pair, data: Data, outcome: Outcome, *, samples: int | None, quiet: bool):
     """Infer the first test samples in hardware."""
     test_x, test_y = data.test_x[:samples], data.test_y[:samples]
     if len(test_x):
+        before = [dict(counts) for counts in pair.counts]
+        outcome.exits, outcome.saved = pair.exits, pair.saved
         with _Progress("test", len(test_x), quiet) as progress:
             for correct in pair.infer(test_x, test_y):
                 outcome.test.append(correct)
                 progress.add(correct)
+        if any(layer.exits for layer in outcome.spec.layers):
+            # The counters are compared as well.
+            outcome.weights = pair.weights()
+            outcome.spent = [
+                {name: now - then[name] for name, now in counts.items()}
+                for counts, then in zip(pair.counts, before, strict=True)
+            ]
 
 
 def write(outcome: Outcome, data: Data, out: Path):
     """Write the files of a run, the report last: it can be made again from the others."""
     accuracies = [[round(100 * share, 2) for share in shares] for _, shares in outcome.epochs]
-    progress = {"accuracies": accuracies, "samples": sum(map(len, outcome.training))}
-    learned = Weights(
-        W=tuple(outcome.weights), labels=data.labels, scaling=data.scaling, progress=progress
-    )
+    progress = {
+        "accuracies": accuracies,
+        "samples": sum(map(len, outcome.training)),
+        **outcome.growth.progress,
+    }
+    learned = replace(outcome.weights, labels=data.labels, scaling=data.scaling, progress=progress)
     save(out / WEIGHTS, outcome.spec, learned)
     result = outcome.as_dict()
     # Better no report than that of an earlier run beside this run's result.

@@ -47,7 +47,7 @@ class SparseBeats(wiring.Component):
         x = Value.cast(before.x)
         m.d.comb += [
             gap.eq(lead + before.gap),
-            dropped.eq(is_sample(before.header.command) & ~before.last & ~x.any()),
+            dropped.eq(is_sample(before.header) & ~before.last & ~x.any()),
             after.eq(before),
             after.gap.eq(gap + first),
             Value.cast(after.x).eq(x >> (first * X_WIDTH)),

@@ -80,6 +80,8 @@ class StalledLayer(wiring.Component):
             wiring.connect(m, staller.o, end)
         wiring.connect(m, layer.o, wiring.flipped(self.o))
         wiring.connect(m, inner.monitor, outer.monitor)
+        if layer.plan.layer.margin is not None:
+            m.d.comb += inner.threshold.eq(outer.threshold)
         m.d.comb += [
             inner.lr.eq(outer.lr),
             inner.rule.eq(outer.rule),

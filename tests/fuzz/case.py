@@ -4,7 +4,7 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ SETTLING = 300
 
 @dataclass(frozen=True)
 class Run:
-    """Packets one after the other, at the learning rates of an epoch.
+    """Packets one after the other, at the learning rates and by the rules of an epoch.
 
     A packet is "read", "load KIND", "train KIND" or "infer KIND": see `LOADS`, `SAMPLE_KINDS`.
     """
@@ -129,21 +129,28 @@ class Material:
         if kind == "settled":
             return self._settled()
         random = np.random.default_rng([self.case.seed, *place])
-        made = []
+
+        def matrix(bits: int, *shape: int) -> np.ndarray:
+            limit = 1 << bits - 1
+            values = random.integers(-limit, limit, shape)
+            return np.where(values < 0, -limit, limit - 1) if kind == "limits" else values
+
+        W, V = [], []
         for layer in self.spec.layers:
-            limit = 1 << layer.wb - 1
-            weights = random.integers(-limit, limit, (layer.neurons, layer.columns))
+            weights = matrix(layer.wb, layer.neurons, layer.columns)
             if kind == "dead":
                 group = np.arange(layer.neurons) // layer.lanes
                 asleep = random.random(group[-1] + 1) < 0.5
-                weights[asleep[group]] = -limit
-            elif kind == "limits":
-                weights = np.where(weights < 0, -limit, limit - 1)
-            made.append(weights)
-        return Weights(W=tuple(made), V=(None,) * len(made))
+                weights[asleep[group]] = -1 << layer.wb - 1
+            W.append(weights)
+            trained = layer.rule == "tlc"
+            V.append(matrix(spec.TRAINED_BITS, layer.neurons, layer.classes) if trained else None)
+        return Weights(W=tuple(W), V=tuple(V))
 
     def _settled(self) -> Weights:
-        golden, (x, label) = IntegerNetwork(self.spec), self.sample("favourite")
+        # All layers at once, for one that waits for its turn would never settle.
+        golden = IntegerNetwork(replace(self.spec, schedule="all"))
+        x, label = self.sample("favourite")
         for _ in range(SETTLING):
             if not any(step.e.any() for step in golden.train(x[None], [label])):
                 break

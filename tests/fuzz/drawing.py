@@ -7,28 +7,41 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from golden.errors import InputError
+from golden.spec import ROUNDED_BITS, SOURCES
 from hw.ports import Rule
 from sim.stalled_layer import STREAMS
 
 from .case import LOADS, SAMPLE_KINDS, Case, Run
 
-__all__ = ["cases"]
+__all__ = ["RULES", "cases"]
 
 #: The most weights of a network: as many clocks pass while they are initialised, and read.
 WEIGHTS = 12000
 #: The most lanes of a layer: what the compiler can do in a few seconds.
 LANES = 16
+#: The most lanes of a trained classifier, and the rules.
+V_LANES = 30
+RULES = [*(rule.name.lower() for rule in Rule), "tlc"]
 #: Numbers of inputs: few, some, and such that zeros come in runs longer than an entry can count.
 INPUTS = st.integers(1, 40) | st.integers(41, 300) | st.sampled_from([1023, 1024, 1025, 2100, 3500])
-#: Keys of a layer that may be missing. What else a description may say, hardware does not do.
+#: Keys of a layer that may be missing: the usual ones, and all that there are.
 FORMATS = {
+    "fx": st.integers(0, 8),
     "fy": st.integers(0, 8),
+    "yb": st.integers(1, 8),
     "wb": st.integers(2, 18),
-    "fw": st.integers(1, 14),
-    "mb": st.integers(1, 4),
-    "fe": st.integers(1, 12),
+    "fw": st.integers(1, 14) | st.integers(1, 24),
+    "mb": st.integers(1, 4) | st.integers(1, 8),
+    "ms": st.integers(0, 8) | st.integers(-8, 24),
+    "fe": st.integers(1, 12) | st.integers(1, 16),
     "lr": st.integers(0, 14),
+    "init_bits": st.integers(1, 17),
+    "dropout": st.integers(1, 7),
+    "loss": st.just("ce"),
+    "init": st.just("gauss"),
 }
+#: From which margin on samples leave a layer.
+MARGINS = st.sampled_from([0, 0, 0.25, 1, 4, 1000]) | st.floats(0, 8, width=16)
 #: Rates of stalls, none first.
 STALLS = st.sampled_from([0, 64, 160, 230])
 
@@ -44,6 +57,7 @@ def _networks(draw: st.DrawFn) -> dict[str, Any]:
         "seed": draw(st.integers(0, 1000)),
         "epochs": draw(st.integers(1, 3)),
         "lr_step": 1,
+        "schedule": draw(st.sampled_from(["all", "all", "greedy"])),
         "layer": [],
     }
     left = WEIGHTS
@@ -55,21 +69,39 @@ def _networks(draw: st.DrawFn) -> dict[str, Any]:
         layer = {
             "neurons": neurons,
             "lanes": draw(st.integers(1, min(neurons + 3, LANES))),
-            "rule": draw(st.sampled_from([rule.name.lower() for rule in Rule])),
+            "rule": draw(st.sampled_from(RULES)),
+            "source": draw(st.sampled_from(SOURCES)),
         }
+        if layer["rule"] == "tlc":
+            layer["v_lanes"] = draw(st.integers(1, V_LANES))
+            layer["lrv"] = draw(st.integers(0, 12))
         for key, values in FORMATS.items():
             if draw(st.integers(0, 3)) == 3:
                 layer[key] = draw(values)
+        if layer.get("loss") == "ce":
+            layer.pop("fe", None)
+        if draw(st.integers(0, 3)) == 3:
+            layer |= {"sr": True, "wb": draw(st.integers(2, ROUNDED_BITS))}
+        if draw(st.booleans()):
+            layer["health"] = True
+        if table["layer"]:
+            layer.pop("fx", None)
+        if draw(st.integers(0, 2)) > 0:
+            layer["margin"] = draw(MARGINS)
+        if "init_bits" in layer:
+            layer["init_bits"] = min(layer["init_bits"], layer.get("wb", 12) - 1)
         table["layer"].append(layer)
         left -= neurons * (inputs + 1)
         inputs = neurons
+    table["layer"][-1].pop("margin", None)
     return table
 
 
 def _packets() -> st.SearchStrategy[tuple[str, ...]]:
     """Draw packets: some of each kind in a row, so that there are streaks."""
     trained = [f"train {kind}" for kind in SAMPLE_KINDS]
-    others = [*(f"infer {kind}" for kind in SAMPLE_KINDS), "read", *(f"load {k}" for k in LOADS)]
+    loads = [f"load {kind}" for kind in LOADS]
+    others = [*(f"infer {kind}" for kind in SAMPLE_KINDS), "read", "read", *loads]
     kind = st.sampled_from(trained) | st.sampled_from([*trained, *others])
     streak = st.tuples(kind, st.integers(1, 6)).map(lambda drawn: [drawn[0]] * drawn[1])
     settled = st.integers(1, 12).map(lambda count: ["load settled", *["train favourite"] * count])
@@ -81,7 +113,8 @@ def _packets() -> st.SearchStrategy[tuple[str, ...]]:
 def cases(draw: st.DrawFn) -> Case:
     """Draw a case of which there can be hardware."""
     network = draw(_networks())
-    runs = st.builds(Run, st.integers(0, network["epochs"] - 1), _packets())
+    turns = 1 if network["schedule"] == "all" else len(network["layer"])
+    runs = st.builds(Run, st.integers(0, turns * network["epochs"] - 1), _packets())
     case = Case(
         network=network,
         seed=draw(st.integers(0, 1000)),

@@ -3,16 +3,17 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from golden import events
+from golden import events, exits
 from golden.model import IntegerNetwork
 from golden.training import start_from
-from hw.ports import Rule
 from sim.check import MismatchError
 from sim.stalled_layer import STREAMS
 from tests.fuzz import fuzzing
 from tests.fuzz.case import LOADS, SAMPLE_KINDS, Case, Material, Run, read
+from tests.fuzz.drawing import RULES
 from tests.fuzz.fuzzing import FuzzError, fuzz
 
 #: Networks are drawn in parts, for processes that work side by side.
@@ -24,6 +25,18 @@ PARTS, COUNT = 4, 6
 @pytest.mark.parametrize("part", range(PARTS))
 def test_networks(part):
     assert fuzz(part, COUNT)["networks"] == COUNT
+
+
+def leave(spec, steps):
+    """Say how a sample that is inferred leaves."""
+    sure = [exits.margins(step.s.numpy()) for step in steps]
+    thresholds = [
+        None if layer.margin is None else layer.threshold(layer.margin) for layer in spec.layers
+    ]
+    layer = exits.leaving(np.stack(sure, axis=1), thresholds[:-1])[0]
+    if layer < len(sure) - 1:
+        return ["leaves"]
+    return ["might have left"] if spec.layers[-1].exits else []
 
 
 def in_the_golden_model(case):
@@ -38,8 +51,10 @@ def in_the_golden_model(case):
                 start_from(golden, material.load(*kind, number, k))
             elif name != "read":
                 x, label = material.sample(*kind, number, k)
+                if name == "infer":
+                    counts.update(leave(material.spec, golden.infer(x[None])))
                 steps = golden.train(x[None], [label], epoch=run.epoch)
-                for layer in events.count(material.spec, x[None], steps):
+                for layer in events.count(material.spec, x[None], steps, run.epoch):
                     counts.update({name: int(value[0]) for name, value in layer.items()})
     return counts
 
@@ -58,7 +73,8 @@ def test_what_is_drawn():
     assert len({case.text() for case in drawn}) >= 20
     layers = [layer for case in drawn for layer in case.spec.layers]
     assert {len(case.spec.layers) for case in drawn} == {1, 2, 3, 4}
-    assert {layer.rule for layer in layers} == {rule.name.lower() for rule in Rule}
+    assert {case.spec.schedule for case in drawn} == {"all", "greedy"}
+    assert {layer.rule for layer in layers} == set(RULES)
     assert max(layer.neurons for layer in layers) > 100
     assert {layer.neurons % layer.lanes == 0 for layer in layers} == {True, False}
     assert any(layer.lanes > layer.neurons for layer in layers)
@@ -75,7 +91,13 @@ def test_what_is_drawn():
     assert sum(counts[f"infer {kind}"] for kind in SAMPLE_KINDS) > 20
     for name in events.COUNTS:
         assert counts[name], name
-    for key in ("wb", "fw", "mb", "fe", "lr", "fy"):
+    assert counts["leaves"] > 5
+    assert counts["might have left"] > 5
+    assert {layer.loss for layer in layers} == {"hinge", "ce"}
+    assert {layer.init for layer in layers} == {"uniform", "gauss"}
+    assert len({(layer.health, layer.sr) for layer in layers}) == 4
+    keys = ("wb", "fw", "mb", "fe", "lr", "fy", "fx", "yb", "ms", "init_bits", "dropout")
+    for key in keys:
         assert len({getattr(layer, key) for layer in layers}) > 2, key
 
 

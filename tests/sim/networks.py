@@ -5,6 +5,7 @@ import numpy as np
 
 from golden import spec
 from golden.data import Data
+from golden.weights import Weights
 
 
 def describe(*layers, inputs, classes=10, **settings):
@@ -38,6 +39,30 @@ def noise(network, count, seed=0):
     x[kind < 0.3] = 0
     x[kind > 0.9] = 255
     return x, random.integers(0, network.classes, count)
+
+
+def any_weights(network, seed):
+    """Make weights of a network, of any value, the lowest and the highest among them."""
+    random = np.random.default_rng(seed)
+
+    def matrix(bits, *shape):
+        limit = 1 << bits - 1
+        values = random.integers(-limit, limit, shape)
+        values.flat[:2] = -limit, limit - 1
+        return values
+
+    return Weights(
+        W=tuple(matrix(p.wb, p.neurons, p.columns) for p in network.layers),
+        V=tuple(
+            matrix(spec.TRAINED_BITS, p.neurons, p.classes) if p.rule == "tlc" else None
+            for p in network.layers
+        ),
+    )
+
+
+def same(a, b):
+    """Tell whether weights are equal."""
+    return all(np.array_equal(x, y) for x, y in zip([*a.W, *a.V], [*b.W, *b.V], strict=True))
 
 
 def data(network, train=10, test=5):

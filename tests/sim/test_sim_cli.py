@@ -105,8 +105,8 @@ def test_batch(capsys, tmp_path):
 
 def test_what_only_the_golden_model_does(capsys, tmp_path):
     path = tmp_path / "new.toml"
-    path.write_text(TINY.format(batch=1) + "dropout = 2\n")
-    message = f"{path}: layer 0: dropout: the hardware drops no neurons; remove it, or train with"
+    path.write_text(TINY.format(batch=8))
+    message = f"{path}: batch: the hardware trains on one sample at a time, not on 8"
     for command in ([], ["bench"], ["clocks"]):
         assert message in complaint(capsys, *command, str(path))
 
@@ -126,7 +126,7 @@ def test_nothing_to_train_on(capsys, tmp_path):
     assert f"{path}: data: nothing to train on" in complaint(capsys, str(path))
 
 
-@pytest.mark.parametrize("command", [[], ["bench"], ["clocks"]])
+@pytest.mark.parametrize("command", [[], ["bench"], ["clocks"], ["cost"]])
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as exit:
         cli.main([*command, "--help"])

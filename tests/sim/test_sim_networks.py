@@ -3,13 +3,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from golden.model import IntegerNetwork
 from hw.ports import Command
 from sim.check import Pair
 from sim.rtl import Rtl
-from tests.sim.networks import describe, noise
+from tests.sim.networks import any_weights, describe, noise
 
 
 def layer(neurons, lanes, rule="sym", **formats):
@@ -40,6 +39,13 @@ NETWORKS = {
     "narrow formats": describe(
         layer(6, 3, mb=1, wb=8, fw=8, fe=4, lr=4), layer(6, 2, fy=6, mb=1), inputs=7, classes=10
     ),
+    "classifiers that are trained": describe(
+        layer(20, 20, "tlc", v_lanes=4, lrv=7),
+        layer(40, 40, "tlc", v_lanes=25, mb=4, ms=5, lrv=3),
+        layer(9, 2, "tlc", v_lanes=1, fe=5, fy=0, lrv=0),
+        inputs=6,
+        classes=12,
+    ),
     "wide formats": describe(layer(6, 3, mb=3, wb=16, fw=14, fe=9, lr=7), inputs=7, classes=4),
 }
 
@@ -67,17 +73,8 @@ def test_network(name, tmp_path):
         pair.weights()
 
         # A checkpoint whose weights lie anywhere, the limits included.
-        checkpoint = []
-        for described in spec.layers:
-            limit = 1 << described.wb - 1
-            weights = random.integers(
-                -limit, limit, (described.neurons, described.columns), endpoint=False
-            )
-            weights.flat[:2] = -limit, limit - 1
-            checkpoint.append(weights)
-        rtl.load(checkpoint)
-        for model, weights in zip(golden.layers, checkpoint, strict=True):
-            model.W.copy_(torch.from_numpy(weights))
+        checkpoint = any_weights(spec, 5)
+        pair.load(checkpoint)
         pair.weights()
         for _ in pair.train(*noise(spec, 20, seed=3), epoch=0):
             pass
@@ -85,7 +82,9 @@ def test_network(name, tmp_path):
             pass
         weights = pair.weights()
 
-    for described, now, then in zip(spec.layers, weights, checkpoint, strict=True):
+    for described, now, then in zip(spec.layers, weights.W, checkpoint.W, strict=True):
         assert np.array_equal(now, then) == (described.rule == "frozen")
+    for now, then in zip(weights.V, checkpoint.V, strict=True):
+        assert now is None or not np.array_equal(now, then)
     assert pair.trained == 24 + 40
     assert pair.inferred == 12 + 5

@@ -4,6 +4,8 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import torch
 
 from golden import events
 from golden.errors import InputError
+from golden.health import SIGNS
 from golden.model import IntegerNetwork
 from golden.order import pieces
+from golden.schedule import Growth
 from golden.weights import WeightsError, load
 from hw.ports import COUNTERS
 from sim import check, run
@@ -42,6 +46,18 @@ def events_of(spec):
             for total, counted in zip(totals, events.count(spec, x, steps), strict=True):
                 total.update({name: int(value[0]) for name, value in counted.items()})
     return totals
+
+
+def health_of(spec):
+    """Count the health of both epochs, by the golden model."""
+    golden, given = IntegerNetwork(spec), data(spec)
+    watch = golden.watch()
+    health = []
+    for epoch, chosen in pieces(spec.seed, 10, 0, 20):
+        for k in chosen:
+            golden.train(given.train_x[k : k + 1], given.train_y[k : k + 1], epoch=epoch)
+        health.append(golden.take_health(watch))
+    return health
 
 
 def test_success(spec, tmp_path):
@@ -81,10 +97,43 @@ def test_success(spec, tmp_path):
         assert use == pytest.approx(2 * layer.weights / (layer.lanes * clocks))
     assert result["network_use"] == pytest.approx(2 * (49 + 40) / (5 * clocks))
     assert result["cycles"] == max(counters["cycles"] for counters in result["counters"])
+    assert result["health"] == health_of(spec)
     page = (tmp_path / "report.html").read_text()
     assert "Bit-exact" in page
+    words = [f"{sign.title.capitalize()}. {sign.meaning} {sign.mend}" for sign in SIGNS.values()]
+    assert all(escape(text) in page for text in words)
     assert page.count("<svg") == 2
     assert not re.findall(r'(?:src|href)="(?!#)', page)
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_schedule(tmp_path, monkeypatch, turns):
+    """Each layer in its turn, in hardware by the register of the rule, until one is of no use."""
+    spec = tiny(schedule="grow")
+    given = replace(data(spec), held_x=data(spec).test_x, held_y=data(spec).test_y)
+    monkeypatch.setattr(Growth, "over", property(lambda growth: len(growth.shares) == turns))
+    outcome = simulate(spec, given, out=tmp_path, every=4, test=2, quiet=True)
+    assert outcome.mismatch is None
+
+    golden, shares = IntegerNetwork(spec), []
+    start = [layer.W.clone() for layer in golden.layers]
+    for epoch, chosen in pieces(spec.seed, 10, 0, 20 * turns):
+        for k in chosen:
+            golden.train(given.train_x[k : k + 1], given.train_y[k : k + 1], epoch=epoch)
+        if epoch % 2:
+            right = golden.infer(given.held_x)[epoch // 2].prediction.numpy() == given.held_y
+            shares.append(float(right.mean()))
+    result = result_of(tmp_path)
+    assert (result["schedule"], result["held_out"]) == ("grow", shares)
+    assert (result["samples"], len(result["epochs"])) == (20 * turns, 2 * turns)
+    learned = load(tmp_path / "weights.npz", spec)
+    assert learned.progress["held_out"] == shares
+    changed = []
+    for W, layer, before in zip(learned.W, golden.layers, start, strict=True):
+        assert np.array_equal(W, layer.W.numpy())
+        changed.append(not layer.W.equal(before))
+    assert changed == [True, turns == 2]
+    assert "right on samples held out" in (tmp_path / "report.html").read_text()
 
 
 def test_samples_and_test(spec, tmp_path):
@@ -132,6 +181,7 @@ class Wrong:
         self.golden = IntegerNetwork(spec)
         self.layers = self.golden.layers
         self.infer = self.golden.infer
+        self.watch, self.take_health = self.golden.watch, self.golden.take_health
         self.sample, self.layer, self.quantity, self.index = sample, layer, quantity, index
         self.trained = 0
 

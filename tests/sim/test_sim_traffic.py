@@ -9,6 +9,7 @@ import pytest
 from golden.events import dense
 from golden.paper.shapes import translate
 from golden.paper.traffic import Traffic, ours
+from golden.weights import Weights
 from sim.rtl import Rtl
 from tests.sim.networks import describe
 
@@ -34,12 +35,12 @@ def training(spec, folder):
     weights = np.zeros((layer.neurons, layer.columns), int)
     weights[:, -1] = 2 ** (layer.fw + layer.fx - layer.fy) // layer.one
     with Rtl(spec, folder=folder, quick=True) as rtl:
-        rtl.load([weights])
+        rtl.load(Weights(W=(weights,)))
         records = [record for (record,) in rtl.train(x, np.arange(STEPS) % spec.classes)]
         made = {name: np.concatenate([part[name] for part in records]) for name in records[0]}
         assert (made["y"] == 1).all()
         assert (made["e"] != 0).all()
-        assert np.array_equal(rtl.read()[0], weights)
+        assert np.array_equal(rtl.read().W[0], weights)
         yield rtl, made
 
 
