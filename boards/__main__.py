@@ -10,11 +10,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import serial
 from amaranth.hdl import UnusedElaboratable
 
@@ -297,7 +296,7 @@ def _train(arguments: argparse.Namespace) -> int:
             board,
             data,
             folder,
-            epochs=arguments.epochs or spec.epochs,
+            epochs=arguments.epochs or spec.passes,
             test=arguments.test or len(data.test_y),
             resume=arguments.resume,
         )
@@ -311,27 +310,27 @@ def _save(arguments: argparse.Namespace) -> int:
     with _connect(arguments, spec) as board:
         if board.info.incomplete:
             raise LinkError(INCOMPLETE)
-        W = tuple(board.read_weights())
-    weights.save(arguments.out, spec, _described(spec, W))
+        read = board.read_weights()
+    weights.save(arguments.out, spec, _described(spec, read))
     print(f"see {arguments.out}")
     return 0
 
 
-def _described(spec: NetworkSpec, W: tuple[np.ndarray, ...]) -> weights.Weights:
+def _described(spec: NetworkSpec, read: weights.Weights) -> weights.Weights:
     """Add to a board's weights the classes and ranges of the data, if it is there."""
     try:
         data = data_of(spec)
     except InputError as error:
         print(f"warning: without names of classes and ranges of features: {error}", file=sys.stderr)
-        return weights.Weights(W=W)
-    return weights.Weights(W=W, labels=data.labels, scaling=data.scaling)
+        return read
+    return replace(read, labels=data.labels, scaling=data.scaling)
 
 
 def _load(arguments: argparse.Namespace) -> int:
     spec = describe(arguments.config)
     learned = weights.load(arguments.weights, spec)
     with _connect(arguments, spec) as board:
-        board.load_weights(learned.W)
+        board.load_weights(learned)
     print(f"{spec.name} on the board has the weights of {arguments.weights}")
     return 0
 

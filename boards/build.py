@@ -30,9 +30,11 @@ from tqdm import tqdm
 from golden.errors import RunError, shown
 from golden.files import replacing, write_text
 
-__all__ = ["RESOURCES", "BuildError", "CriticalPath", "Result", "Use", "build",
-           "prepare", "tool"]  # fmt: skip
+__all__ = ["RESOURCES", "SYNTHESIS", "BuildError", "CriticalPath", "Result", "Use", "build",
+           "prepare", "run_tool", "tool"]  # fmt: skip
 
+#: Options of Yosys' synthesis. No word is read while it is written, so nothing has to watch for it.
+SYNTHESIS = ("-no-rw-check",)
 #: Name of the top module, and of its files.
 TOP = "top"
 _REPORT = "report.json"
@@ -221,7 +223,7 @@ def prepare(platform: TemplatedPlatform, top: Elaboratable) -> BuildPlan:
     return platform.prepare(
         top,  # pyright: ignore[reportArgumentType]
         TOP,
-        synth_opts=["-no-rw-check"],
+        synth_opts=list(SYNTHESIS),
         nextpnr_opts=["--router", "router1", "--timing-allow-fail", "--report", _REPORT],
     )
 
@@ -262,7 +264,7 @@ def _build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) 
             elif old.name != "lock":
                 old.unlink()
         plan.extract(folder)  # pyright: ignore[reportAttributeAccessIssue]
-        _run(commands["YOSYS"], folder, "synthesis", f"{TOP}.rpt")
+        run_tool(commands["YOSYS"], folder, "synthesis", f"{TOP}.rpt")
         write_text(digest, plan.digest().hex())
 
     results = []
@@ -273,7 +275,7 @@ def _build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) 
                 outputs = {name: f"{part.name}/{name}" for name in (_REPORT, _LOG, _CONFIG)}
                 command = [outputs.get(word, word) for word in commands["NEXTPNR_ECP5"]]
                 command += ["--seed", str(seed)]
-                _run(command, folder, f"place and route, seed {seed}", outputs[_LOG])
+                run_tool(command, folder, f"place and route, seed {seed}", outputs[_LOG])
                 part.rename(done)
         results.append(Result.read(done / _REPORT, seed))
 
@@ -288,7 +290,7 @@ def _build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) 
                     _BITSTREAM: f"{part.name}/{_BITSTREAM}",
                 }
                 command = [files.get(word, word) for word in commands["ECPPACK"]]
-                _run(command, folder, "bitstream")
+                run_tool(command, folder, "bitstream")
                 (part / _BITSTREAM).rename(packed)
         with replacing(folder / bitstream) as file:
             file.write(packed.read_bytes())
@@ -315,12 +317,20 @@ def _commands(plan: BuildPlan) -> dict[str, list[str]]:
     return {variable: [tool(variable), *shlex.split(words)] for variable, words in lines}
 
 
-def _run(command: Sequence[str], folder: Path, title: str, log: str = ""):
-    """Run a tool in `folder` and show what it is doing, by its log if any, and for how long."""
+def run_tool(command: Sequence[str], folder: Path, title: str = "", log: str = ""):
+    """Run a tool in `folder` and show what it is doing, by its log if any, and for how long.
+
+    Without a title nothing is shown.
+
+    Raises
+    ------
+    BuildError
+        If it fails; the message ends with what it said last.
+    """
     name = Path(command[0]).name
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
-        tqdm(bar_format="{desc} {elapsed}", desc=title, disable=None) as bar,
+        tqdm(bar_format="{desc} {elapsed}", desc=title, disable=None if title else True) as bar,
         subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT) as process,
     ):
         try:

@@ -16,13 +16,24 @@ from typing import Any, Protocol
 import numpy as np
 
 from golden.errors import InputError, RunError, quoted
-from golden.spec import NetworkSpec
+from golden.spec import MARGIN_LIMIT, TRAINED_BITS, LayerSpec, NetworkSpec
+from golden.weights import Weights
+from hw.link_limits import body_max, register_bytes
 from hw.plan import LayerPlan
-from hw.ports import COUNTERS, Rule
+from hw.ports import Rule, counter_names
 
 from . import runs
 from .frames import END, HEADER, Decoder, Frame, line_size
-from .protocol import COUNTER_BYTES, VERSION, WEIGHT_BYTES, Code, Info, Op, fingerprint
+from .protocol import (
+    COUNTER_BYTES,
+    VERSION,
+    WEIGHT_BYTES,
+    Code,
+    Info,
+    Op,
+    counters_size,
+    fingerprint,
+)
 from .uart import BYTE_BITS
 
 __all__ = ["BAUD", "TIMEOUT", "Board", "LinkError", "Port"]
@@ -106,6 +117,8 @@ class Board:
     ):
         self.spec = spec
         self.plans = [LayerPlan(layer, spec.lr_growth) for layer in spec.layers]
+        #: Whether answers say where the sample has left.
+        self._exits = spec.layers[-1].exits
         self._port = port
         self._baud = baud
         self._clock = clock
@@ -121,56 +134,90 @@ class Board:
         return self._samples(Op.TRAIN, images, labels, strict=True)
 
     def infer(self, images: Iterable[np.ndarray]) -> Iterator[Sequence[int]]:
-        """Give each layer's prediction of each image."""
+        """Give each layer's prediction of each image, up to the layer at which it leaves."""
         return self._samples(Op.INFER, images, repeat(0), strict=False)
 
-    def set(self, layer: int, *, lr: int, rule: str):
-        """Set the learning-rate shift and the rule of a layer."""
+    def set(self, layer: int, *, lr: int, rule: str, margin: float | None = None):
+        """Set the learning-rate shift and the rule of a layer.
+
+        Samples that are inferred leave it from `margin` on, or never; only a layer whose
+        description has a margin can be given one.
+        """
         plan = self.plans[_whole("layer", layer, 0, len(self.plans) - 1)]
         lr = _whole(f"layer {layer}: lr", lr, plan.lr_min, plan.lr_max)
-        if rule not in {known.name.lower() for known in Rule}:
-            raise InputError(f"layer {layer}: rule: the hardware has none of name {quoted(rule)}")
-        self._ask(Op.SET, layer, bytes([lr, Rule.named(rule).value]))
+        known = ["tlc", "frozen"] if plan.trained else [rule.name.lower() for rule in Rule]
+        if rule not in known:
+            raise InputError(
+                f"layer {layer}: rule: the hardware of this layer has none of name {quoted(rule)}, "
+                f"only {', '.join(known)}"
+            )
+        body = bytes([lr, Rule.named(rule).value])
+        if plan.layer.margin is not None:
+            if margin is not None and not 0 <= margin <= MARGIN_LIMIT:
+                raise InputError(
+                    f"layer {layer}: margin: must be from 0 to {MARGIN_LIMIT:,}, not {margin!r}"
+                )
+            size = register_bytes(plan.layer) - len(body)
+            body += plan.threshold(margin).to_bytes(size, "little")
+        elif margin is not None:
+            raise InputError(
+                f"layer {layer}: margin: no sample leaves this layer; give it a margin in "
+                f"{self.spec.path} and build the bitstream again"
+            )
+        self._ask(Op.SET, layer, body)
 
     def counters(self, layer: int) -> dict[str, int]:
-        """Read a layer's performance counters, each at the instant in which it is sent."""
+        """Read a layer's counters, each at the instant in which it is sent."""
         _whole("layer", layer, 0, len(self.plans) - 1)
         body = self._ask(Op.COUNTERS, layer).body
-        fields = (body[i : i + COUNTER_BYTES] for i in range(0, len(body), COUNTER_BYTES))
+        names = counter_names(self.plans[layer])
+        starts = range(0, len(body), COUNTER_BYTES)
         return {
-            name: int.from_bytes(value, "little")
-            for name, value in zip(COUNTERS, fields, strict=True)
+            name: int.from_bytes(body[start : start + COUNTER_BYTES], "little")
+            for name, start in zip(names, starts, strict=False)
         }
 
-    def read_weights(self) -> list[np.ndarray]:
-        """Read the weights: one int array (N, M + 1) a layer."""
+    def read_weights(self) -> Weights:
+        """Read all weights."""
         sequence = self._send(Op.READ)
-        weights = []
-        for layer in self.spec.layers:
-            size = WEIGHT_BYTES * layer.columns
-            rows = [self._receive(sequence, Op.ROW, size).body for _ in range(layer.neurons)]
-            array = np.frombuffer(b"".join(rows), _WEIGHT).reshape(layer.neurons, -1)
-            if np.any((array >> (layer.wb - 1) != 0) & (array >> (layer.wb - 1) != -1)):
-                raise LinkError(
-                    f"layer {layer.index} of the board has weights of more than {layer.wb} bits; "
-                    "build its bitstream again"
-                )
-            weights.append(array.astype(int))
+        W, V = [], []
+        for plan in self.plans:
+            layer = plan.layer
+            W.append(self._matrix(sequence, layer.index, (layer.neurons, layer.columns), layer.wb))
+            shape = layer.neurons, layer.classes
+            V.append(
+                self._matrix(sequence, layer.index, shape, TRAINED_BITS) if plan.trained else None
+            )
         self._receive(sequence, Op.READ, 0)
-        return weights
+        return Weights(W=tuple(W), V=tuple(V))
 
-    def load_weights(self, weights: Sequence[np.ndarray]):
-        """Replace all weights: one array of integers (N, M + 1) a layer."""
-        if len(weights) != len(self.plans):
-            raise InputError(f"there are {len(weights)} arrays of weights, not {len(self.plans)}")
-        arrays = [_weights(plan, w) for plan, w in zip(self.plans, weights, strict=True)]
+    def load_weights(self, weights: Weights):
+        """Replace all weights."""
+        if len(weights.W) != len(self.plans):
+            raise InputError(f"there are {len(weights.W)} arrays of weights, not {len(self.plans)}")
+        arrays = [
+            array
+            for plan, W, V in zip(self.plans, weights.W, weights.V, strict=True)
+            for array in _weights(plan, W, V)
+        ]
         self._ask(Op.LOAD)
-        rows = (
-            (Op.ROW, layer, row.tobytes()) for layer, array in enumerate(arrays) for row in array
-        )
+        rows = ((Op.ROW, layer, row.tobytes()) for layer, array in arrays for row in array)
         for _ in self._exchange(rows):
             pass
         self.info = self._told(self._ask(Op.INFO).body)
+
+    def _matrix(self, sequence: int, layer: int, shape: tuple[int, int], bits: int) -> np.ndarray:
+        """Receive rows of weights."""
+        rows = [
+            self._receive(sequence, Op.ROW, WEIGHT_BYTES * shape[1]).body for _ in range(shape[0])
+        ]
+        array = np.frombuffer(b"".join(rows), _WEIGHT).reshape(shape)
+        if np.any((array >> (bits - 1) != 0) & (array >> (bits - 1) != -1)):
+            raise LinkError(
+                f"layer {layer} of the board has weights of more than {bits} bits; "
+                "build its bitstream again"
+            )
+        return array.astype(int)
 
     def _samples(self, op: Op, images, labels, *, strict: bool) -> Iterator[Sequence[int]]:
         classes = self.spec.classes
@@ -178,13 +225,21 @@ class Board:
             (op, _whole("a label", label, 0, classes - 1), self._runs(image))
             for image, label in zip(images, labels, strict=strict)
         )
+        layers = len(self.plans)
         for frame in self._exchange(requests):
-            if any(prediction >= classes for prediction in frame.body):
+            predictions = frame.body[:layers]
+            if any(prediction >= classes for prediction in predictions):
                 raise LinkError(
-                    f"the board predicts class {max(frame.body)} of {classes}; "
+                    f"the board predicts class {max(predictions)} of {classes}; "
                     "build its bitstream again"
                 )
-            yield tuple(frame.body)
+            last = frame.body[layers] if self._exits else layers - 1
+            if last >= layers:
+                raise LinkError(
+                    f"a sample left layer {last} of {layers} of the board; "
+                    "build its bitstream again"
+                )
+            yield tuple(predictions[: last + 1])
 
     def _runs(self, image) -> bytes:
         image = np.asarray(image)
@@ -198,7 +253,7 @@ class Board:
     def _greet(self) -> Info:
         """Begin a session, whatever the board and the line are still busy with."""
         # A row of weights that somebody else has asked for comes first.
-        row = max(WEIGHT_BYTES * layer.columns for layer in self.spec.layers)
+        row = body_max(self.spec)
         deadline = self._deadline(self._size(Op.HELLO), row)
         pause = _AGAIN + self._line_time(line_size(0) + line_size(self._size(Op.HELLO)))
         again = 0.0
@@ -243,9 +298,9 @@ class Board:
     def _size(self, op: Op) -> int:
         """Give the length of the body of the answer to a request; the most, if it varies."""
         return {
-            Op.TRAIN: len(self.plans),
-            Op.INFER: len(self.plans),
-            Op.COUNTERS: COUNTER_BYTES * len(COUNTERS),
+            Op.TRAIN: len(self.plans) + self._exits,
+            Op.INFER: len(self.plans) + self._exits,
+            Op.COUNTERS: counters_size(self.plans),
             Op.INFO: 0xFF,
             Op.HELLO: 0xFF,
         }.get(op, 0)
@@ -333,19 +388,28 @@ def _whole(what: str, value: Any, low: int, high: int) -> int:
     return int(value)
 
 
-def _weights(plan: LayerPlan, weights) -> np.ndarray:
-    """Check the weights of a layer, and give them as they go into frames."""
-    layer, array = plan.layer, np.asarray(weights)
-    shape = (layer.neurons, layer.columns)
+def _weights(plan: LayerPlan, W: Any, V: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """Check the weights of a layer; give its number and each matrix as it goes into frames."""
+    layer = plan.layer
+    yield layer.index, _checked("weights", layer, W, layer.columns, layer.wb)
+    if plan.trained:
+        yield layer.index, _checked("classifier's weights", layer, V, layer.classes, TRAINED_BITS)
+    elif V is not None:
+        raise InputError(f"layer {layer.index} trains no classifier, and has no V; leave it out")
+
+
+def _checked(what: str, layer: LayerSpec, matrix: Any, columns: int, bits: int) -> np.ndarray:
+    """Check a matrix of a layer, and give it as it goes into frames."""
+    array, shape = np.asarray(matrix), (layer.neurons, columns)
     if array.dtype.kind not in "iu" or array.shape != shape:
         raise InputError(
-            f"the weights of layer {layer.index} must be integers of shape {shape}, not "
+            f"the {what} of layer {layer.index} must be integers of shape {shape}, not "
             f"{array.dtype} {array.shape}"
         )
-    low, high = -(1 << layer.wb - 1), (1 << layer.wb - 1) - 1
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     if array.min() < low or array.max() > high:
         raise InputError(
-            f"the weights of layer {layer.index} must be from {low} to {high}, not "
+            f"the {what} of layer {layer.index} must be from {low} to {high}, not "
             f"{array.min()} to {array.max()}"
         )
     return array.astype(_WEIGHT)

@@ -17,13 +17,20 @@ After it, and after power-up, nothing but HELLO is taken.
 
 | operation | argument | body | body of the response |
 |---|---|---|---|
-| TRAIN, INFER | label | the sample, as runs (`boards.runs`) | one prediction a layer |
-| READ | 0 | | (ROW frames: layer 0 first, n ascending, M + 1 weights each) |
+| TRAIN, INFER | label | the sample, as runs (`boards.runs`) | one prediction a layer (exit) |
+| READ | 0 | | (ROW frames: layer 0 first, n ascending, M + 1 weights each, then V) |
 | LOAD | 0 | | |
-| ROW | layer | M + 1 weights | (all rows of layer 0, then of layer 1, ..., after LOAD) |
-| SET | layer | lr, rule | |
-| COUNTERS | layer | | the counters in the order of `hw.ports.COUNTERS`, 6 bytes each |
+| ROW | layer | a row of weights | (all rows of layer 0, then of layer 1, ..., after LOAD) |
+| SET | layer | lr, rule (threshold) | |
+| COUNTERS | layer | | `hw.ports.counter_names`, 6 bytes each; 0 up to the layer with most |
 | INFO, HELLO | 0 | | see `Info` |
+
+The weights V of a classifier that is trained come behind the others of its layer: N rows, n
+ascending, of C weights each.
+
+Where a layer's description has a `margin`, its threshold follows (`hw.ports.LayerSignature`), in as
+few bytes as hold a score; and if any has, the layer at which the sample has left follows behind the
+predictions. Those of the layers above it are of no matter.
 
 Numbers of more than a byte are little-endian; a weight is a signed number of 2 bytes. A weight
 outside its layer's range ends LOAD as HELLO does. A sample is looked through before the network
@@ -33,6 +40,7 @@ updated; once they are, only `cycles` and `stall_input` go on between requests.
 
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -42,7 +50,7 @@ from golden.spec import NetworkSpec
 from hw.link_limits import WEIGHT_BYTES, body_max, exceeded, ring_bytes
 from hw.network_plan import NetworkPlan
 from hw.plan import LayerPlan, PlanError
-from hw.ports import Command
+from hw.ports import Command, counter_names
 
 from .frames import HEADER
 
@@ -54,6 +62,7 @@ __all__ = [
     "Info",
     "LinkShape",
     "Op",
+    "counters_size",
     "fingerprint",
 ]
 
@@ -100,12 +109,21 @@ class Code(enum.IntEnum, shape=8):
     VALUE = 6
 
 
+def counters_size(plans: Iterable[LayerPlan]) -> int:
+    """Compute the bytes that answer COUNTERS, of any layer."""
+    return COUNTER_BYTES * max(len(counter_names(plan)) for plan in plans)
+
+
 def fingerprint(spec: NetworkSpec) -> int:
     """Compute a number that differs, most likely, for networks that compute different things.
 
-    Lanes change no bit, so that a host need not know for which board they were chosen.
+    Lanes change no bit, so that a host need not know for which board they were chosen. A margin is
+    what a register holds at first.
     """
-    layers = [replace(layer, lanes=None) for layer in spec.layers]
+    layers = [
+        replace(layer, lanes=None, v_lanes=None, margin=None if layer.margin is None else 0)
+        for layer in spec.layers
+    ]
     return zlib.crc32(repr((spec.inputs, spec.classes, spec.lr_growth, layers)).encode())
 
 

@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from golden.data import Data
 from golden.errors import InputError
 from golden.files import write_text
 from golden.order import order
-from golden.weights import Weights
+from golden.schedule import Growth
 
+from . import health
 from .host import Board, LinkError
 
 __all__ = ["INCOMPLETE", "train"]
@@ -43,7 +45,8 @@ def train(
     The board starts from the weights it holds. `folder/weights.npz` holds them, and after each
     epoch those of then, with the accuracies so far: a training that was cut can be taken up there.
     What lay there before goes to `folder/weights.before.npz`. `folder/result.json` says how far
-    the training came, however it ends.
+    the training came, however it ends, and what layers with counters of health have counted in each
+    epoch of this training.
 
     Parameters
     ----------
@@ -69,7 +72,8 @@ def train(
     LinkError
         From the board.
     InputError
-        If there is nothing to resume, or the hardware was not built for so many epochs.
+        If there is nothing to resume, it could not go on as it was, or the hardware was not built
+        for so many epochs.
     OSError
         If a file cannot be written.
     """
@@ -77,39 +81,73 @@ def train(
     _check_schedule(board, epochs)
     saved = folder / "weights.npz"
     accuracies: list[list[float]] = []
+    growth = Growth(spec)
     if resume:
-        accuracies = _take_up(board, saved, data)
+        accuracies, growth = _take_up(board, saved, data)
     elif board.info.incomplete:
         raise LinkError(INCOMPLETE)
     folder.mkdir(parents=True, exist_ok=True)
     samples = len(accuracies) * len(data.train_y)
+    left: dict[str, Any] = {}
+    counts: list[list[dict[str, int]]] = []
     try:
         if not resume:
             with suppress(FileNotFoundError):
                 saved.replace(folder / "weights.before.npz")
-            _save(board, saved, data, accuracies)
+            _save(board, saved, data, accuracies, growth)
+        counters = health.Health(board)
         for epoch in range(len(accuracies), epochs):
+            if growth.over:
+                break
             for layer in spec.layers:
-                board.set(layer.index, lr=spec.lr_shift(layer, epoch), rule=layer.rule)
+                rule = spec.rule_in(layer, epoch)
+                board.set(layer.index, lr=spec.lr_shift(layer, epoch), rule=rule)
             chosen = order(spec.seed, epoch, len(data.train_y))
             images, labels = data.train_x[chosen], data.train_y[chosen]
             title = f"epoch {epoch + 1}/{epochs}"
             for _ in _watch(board.train(images, labels), labels, title, len(spec.layers)):
                 samples += 1
-            images, labels = data.test_x[:test], data.test_y[:test]
-            right = deque(_watch(board.infer(images), labels, "test", len(spec.layers)), 1).pop()
-            accuracies.append([round(float(100 * r), 2) for r in right / len(labels)])
-            _save(board, saved, data, accuracies)
+            shares = _test(board, data.test_x[:test], data.test_y[:test], "test")
+            accuracies.append([round(100 * share, 2) for share in shares])
+            layer = growth.due(epoch)
+            if layer is not None:
+                growth.add(_test(board, data.held_x, data.held_y, "held out")[layer])
+            _save(board, saved, data, accuracies, growth)
             tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
+            if counters.some:
+                counts.append(counters.take())
+                for line in health.lines(spec, counts[-1]):
+                    tqdm.write(f"  {line}")
+        if growth.shares:
+            tqdm.write(str(growth))
+        if spec.layers[-1].exits:
+            left = _leave(
+                board, data.test_x[:test], data.test_y[:test], max(len(accuracies), 1) - 1
+            )
     finally:
-        result = {"name": spec.name, "samples": samples, "test_accuracy": accuracies}
+        result = {
+            "name": spec.name,
+            "samples": samples,
+            "test_accuracy": accuracies,
+            **growth.progress,
+            **left,
+            **({"health": counts} if counts else {}),
+        }
         write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
     return accuracies
 
 
 def _check_schedule(board: Board, epochs: int):
-    """Check that the hardware reaches the learning rates of all epochs; they only fall."""
+    """Check that the schedule has so many epochs, and the hardware their learning rates.
+
+    Where all layers learn at once, rates only fall.
+    """
     spec = board.spec
+    if spec.schedule != "all" and epochs > spec.passes:
+        raise InputError(
+            f"{epochs} epochs: all turns of the schedule {spec.schedule!r} have {spec.passes}; "
+            f"give fewer, or raise epochs in {spec.path} and build the bitstream again"
+        )
     for layer, plan in zip(spec.layers, board.plans, strict=True):
         shift = spec.lr_shift(layer, epochs - 1)
         if shift > plan.lr_max:
@@ -120,8 +158,49 @@ def _check_schedule(board: Board, epochs: int):
             )
 
 
-def _take_up(board: Board, saved: Path, data: Data) -> list[list[float]]:
-    """Load the weights of a training that was cut; give the accuracies of its epochs."""
+def _test(board: Board, images: np.ndarray, labels: np.ndarray, title: str) -> list[float]:
+    """Infer samples; give for each layer the share that it has right."""
+    right = deque(_watch(board.infer(images), labels, title, len(board.spec.layers)), 1).pop()
+    return (right / len(labels)).tolist()
+
+
+def _leave(board: Board, images: np.ndarray, labels: np.ndarray, epoch: int) -> dict[str, Any]:
+    """Infer samples that leave at the margins of the description; say where, and what is right.
+
+    Returns
+    -------
+    dict
+        `early_exit`: the share of samples that are `right`, by the layer at which they leave, and
+        of each layer the share that has `left` there, both in percent.
+    """
+    spec = board.spec
+    for layer in spec.layers:
+        rule = spec.rule_in(layer, epoch)
+        board.set(layer.index, lr=spec.lr_shift(layer, epoch), rule=rule, margin=layer.margin)
+    found = [*board.infer(images)]
+    right = np.mean([answers[-1] == label for answers, label in zip(found, labels, strict=True)])
+    counts = np.bincount([len(answers) - 1 for answers in found], minlength=len(spec.layers))
+    left = (100 * counts / len(found)).round(2).tolist()
+    tqdm.write(f"early exit: {100 * right:.1f} % right; left at the layers {_percent(left)}")
+    return {"early_exit": {"right": round(float(100 * right), 2), "left": left}}
+
+
+def _take_up(board: Board, saved: Path, data: Data) -> tuple[list[list[float]], Growth]:
+    """Load the weights of a training that was cut.
+
+    Returns
+    -------
+    accuracies, growth
+        Of its epochs, and how far it had come in its schedule.
+    """
+    for layer in board.spec.layers:
+        drawing = [key for key in ("sr", "dropout") if getattr(layer, key)]
+        if drawing:
+            raise InputError(
+                f"layer {layer.index}: {drawing[0]}: no board tells how far its random numbers "
+                f"have come, so that another training would go on; give {saved} to python -m "
+                "boards load, and train without --resume"
+            )
     if not saved.exists():
         raise InputError(f"{saved}: is not there: nothing to take up again; leave out --resume")
     found = weights.load_for(saved, board.spec, data)
@@ -131,8 +210,14 @@ def _take_up(board: Board, saved: Path, data: Data) -> list[list[float]]:
             f"{saved}: progress: does not say how far a training came; "
             "give it to python -m boards load, and train without --resume"
         )
-    board.load_weights(found.W)
-    return accuracies
+    try:
+        growth = Growth.after(board.spec, found.progress, len(accuracies))
+    except ValueError as error:
+        raise InputError(
+            f"{saved}: progress: {error}; restore the description, or leave out --resume"
+        ) from None
+    board.load_weights(found)
+    return accuracies, growth
 
 
 def _is_progress(accuracies: Any, layers: int) -> bool:
@@ -145,13 +230,13 @@ def _is_progress(accuracies: Any, layers: int) -> bool:
     )
 
 
-def _save(board: Board, saved: Path, data: Data, accuracies: list[list[float]]):
+def _save(board: Board, saved: Path, data: Data, accuracies: list[list[float]], growth: Growth):
     """Read the board's weights, and leave them with how far it came, and on what."""
-    learned = Weights(
-        W=tuple(board.read_weights()),
+    learned = replace(
+        board.read_weights(),
         labels=data.labels,
         scaling=data.scaling,
-        progress={"accuracies": accuracies},
+        progress={"accuracies": accuracies, **growth.progress},
     )
     weights.save(saved, board.spec, learned)
 

@@ -3,9 +3,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.link_limits import register_bytes
 
 from ..frames import HEADER
 from ..protocol import WEIGHT_BYTES, Code, LinkShape, Op
@@ -69,6 +72,12 @@ class Checker(wiring.Component):
         known, state, of_argument, of_length = Signal(), Signal(), Signal(), Signal()
         # Each request: who carries it out, when it may come, its argument, its length.
         layers, empty = argument < len(self.shape.plans), length == 0
+        sizes = [register_bytes(plan.layer) for plan in self.shape.plans]
+        of_registers = length == sizes[0]
+        if len({*sizes}) > 1:
+            of_registers = Array(length == size for size in sizes)[
+                argument[: ceil_log2(len(sizes))]
+            ]
         table: list[tuple[tuple[Op, ...], Unit, Any, Any, Any]] = [
             (
                 (Op.TRAIN, Op.INFER),
@@ -91,7 +100,7 @@ class Checker(wiring.Component):
                 argument == self.layer,
                 length == WEIGHT_BYTES * self.words,
             ),
-            ((Op.SET,), Unit.REGISTERS, 1, layers, length == 2),
+            ((Op.SET,), Unit.REGISTERS, 1, layers, of_registers),
             ((Op.COUNTERS,), Unit.NOBODY, 1, layers, empty),
             ((Op.INFO,), Unit.NOBODY, 1, argument == 0, empty),
             ((Op.HELLO,), Unit.GREETER, 1, argument == 0, empty),

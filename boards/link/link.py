@@ -48,7 +48,7 @@ class Link(wiring.Component):
     def __init__(self, *, shape: LinkShape, info: Info, primitives: Primitives):
         self.shape = shape
         self.info = info
-        plans, classes = shape.plans, shape.spec.classes
+        plans = shape.plans
         self._parts: dict[str, Any] = {
             "receiver": FrameReceiver(
                 body_max=shape.body_max,
@@ -58,7 +58,7 @@ class Link(wiring.Component):
             ),
             "control": Control(shape),
             "packets": Packets(plan=plans[0], pixels=shape.pixels),
-            "results": Results(classes=classes, layers=len(plans)),
+            "results": Results(plans),
             "registers": Registers(plans),
             "rows": RowOrder(plans),
             "loader": Loader(plans),
@@ -133,8 +133,10 @@ class Link(wiring.Component):
     def _connect_rows(self, m, *, control, packets, loader, rows, reader, **_):
         """Tell those who move rows which is next."""
         for user in control, loader:
-            m.d.comb += [user.layer.eq(rows.layer), user.words.eq(rows.words)]
+            m.d.comb += user.words.eq(rows.words)
         m.d.comb += [
+            control.layer.eq(rows.layer),
+            loader.matrix.eq(rows.matrix),
             loader.last.eq(rows.last),
             reader.words.eq(rows.words),
             reader.last.eq(rows.last),
@@ -175,8 +177,11 @@ class Link(wiring.Component):
                 layer.lr.eq(register.lr),
                 layer.rule.eq(register.rule),
                 layer.weights_in.payload.eq(loader.o.payload),
+                # Without samples that had left, of which the responses tell.
                 getattr(responder, f"counters{i}").eq(layer.counters),
             ]
+            if self.shape.plans[i].layer.margin is not None:
+                m.d.comb += layer.threshold.eq(register.threshold)
             with m.If(rows.layer == i):
                 m.d.comb += [
                     layer.weights_in.valid.eq(loader.o.valid),

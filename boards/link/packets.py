@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Commands and samples on their way to the network, and what the layers say of them."""
 
-from amaranth.hdl import Module, Signal
+from collections.abc import Sequence
+
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.plan import LayerPlan
-from hw.ports import result, samples
+from hw.ports import has_left, result, samples
 
 from ..protocol import Op
 from .runs import RunReader
@@ -18,7 +20,13 @@ __all__ = ["Packets", "Results"]
 class Results(wiring.Component):
     """Gathers what the layers say of a packet: `complete` once all have, until `clear`.
 
-    `predictions` has a byte, `correct` a bit for each layer.
+    `predictions` has a byte for each layer; if samples may leave early, one more follows with the
+    layer at which it left. `correct` has a bit for each layer; above that one it is that one's.
+
+    Parameters
+    ----------
+    plans
+        The plan of each layer.
     """
 
     clear: Signal
@@ -26,22 +34,23 @@ class Results(wiring.Component):
     predictions: Signal
     correct: Signal
 
-    def __init__(self, *, classes: int, layers: int):
-        self.layers = layers
-        streams = {f"i{i}": In(stream.Signature(result(classes))) for i in range(layers)}
+    def __init__(self, plans: Sequence[LayerPlan]):
+        self.layers = layers = len(plans)
+        self.exits = plans[-1].layer.exits
+        streams = {f"i{i}": In(stream.Signature(result(plan))) for i, plan in enumerate(plans)}
         super().__init__(
             {
                 **streams,
                 "clear": In(1),
                 "complete": Out(1),
-                "predictions": Out(8 * layers),
+                "predictions": Out(8 * (layers + self.exits)),
                 "correct": Out(layers),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        arrived = Signal(self.layers)
+        arrived, correct, left = (Signal(self.layers, name=n) for n in ("arrived", "right", "left"))
         m.d.comb += self.complete.eq(arrived.all())
         with m.If(self.clear):
             m.d.sync += arrived.eq(0)
@@ -52,8 +61,16 @@ class Results(wiring.Component):
                 m.d.sync += [
                     arrived[i].eq(1),
                     self.predictions.word_select(i, 8).eq(port.payload.prediction),
-                    self.correct[i].eq(port.payload.correct),
+                    correct[i].eq(port.payload.correct),
                 ]
+                if has_left(port.payload.header):
+                    m.d.sync += left[i].eq(port.payload.header.left)
+            m.d.comb += self.correct[i].eq(
+                Mux(left[i], self.correct[i - 1], correct[i]) if i else correct[i]
+            )
+        if self.exits:
+            passed = sum((~bit for bit in left[1:]), Const(0, 8))
+            m.d.sync += self.predictions.word_select(self.layers, 8).eq(passed)
         return m
 
 

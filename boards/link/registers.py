@@ -2,11 +2,13 @@
 """The run-time registers of all layers, which SET writes."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.link_limits import register_bytes
 from hw.plan import LayerPlan
 from hw.ports import LR_WIDTH, Rule
 
@@ -15,13 +17,24 @@ from .sender import marked
 __all__ = ["Registers", "registers"]
 
 
-def registers() -> data.StructLayout:
+def registers(plan: LayerPlan) -> data.StructLayout:
     """Layout of the registers of a layer."""
-    return data.StructLayout({"lr": LR_WIDTH, "rule": Rule})
+    fields = {"lr": LR_WIDTH, "rule": Rule}
+    return data.StructLayout(
+        fields if plan.layer.margin is None else {**fields, "threshold": plan.s_width}
+    )
+
+
+def _initial(plan: LayerPlan) -> dict[str, Any]:
+    """What the registers of a layer hold until they are set."""
+    values = {"lr": plan.layer.lr, "rule": Rule.named(plan.layer.rule)}
+    if plan.layer.margin is not None:
+        values["threshold"] = plan.threshold(plan.layer.margin)
+    return values
 
 
 class Registers(wiring.Component):
-    """Takes the two bytes of SET for layer `layer` while `go` is high, if they are in range.
+    """Takes the bytes of SET for layer `layer` while `go` is high, if they are in range.
 
     `done` is high in the last clock; `refused` says that they were not, and nothing has changed.
     `layer0`, `layer1`, ... are the registers; until they are set they hold what the description
@@ -43,8 +56,8 @@ class Registers(wiring.Component):
         self.plans = plans
         outputs = {
             f"layer{i}": Out(
-                registers(),
-                init={"lr": plan.layer.lr, "rule": Rule.named(plan.layer.rule)},  # pyright: ignore[reportCallIssue]
+                registers(plan),
+                init=_initial(plan),  # pyright: ignore[reportCallIssue]
             )
             for i, plan in enumerate(plans)
         }
@@ -61,21 +74,30 @@ class Registers(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lr, rule, accepted = Signal(8), Signal(8), Signal()
+        sizes = [register_bytes(plan.layer) for plan in self.plans]
+        # The last bytes, the latest at the top.
+        before, accepted = Signal(8 * (max(sizes) - 1)), Signal()
+        taken = Cat(before, self.body.payload.byte)
         m.d.comb += [
-            rule.eq(self.body.payload.byte),
             self.body.ready.eq(self.go),
             self.done.eq(self.go & self.body.valid & self.body.payload.last),
             self.refused.eq(~accepted),
         ]
         with m.If(self.body.valid & self.body.ready):
-            m.d.sync += lr.eq(self.body.payload.byte)
-        for i, plan in enumerate(self.plans):
+            m.d.sync += before.eq(taken[8:])
+        for i, (plan, size) in enumerate(zip(self.plans, sizes, strict=True)):
             register = getattr(self, f"layer{i}")
+            own = taken[-8 * size :]
+            lr, rule, threshold = own[:8], own[8:16], own[16:]
             with m.If(self.layer == i):
                 m.d.comb += accepted.eq(
-                    (lr >= plan.lr_min) & (lr <= plan.lr_max) & (rule < len(Rule))
+                    (lr >= plan.lr_min)
+                    & (lr <= plan.lr_max)
+                    & (rule < len(Rule))
+                    & ~threshold[plan.s_width :].any()
                 )
                 with m.If(self.done & accepted):
                     m.d.sync += [register.lr.eq(lr), register.rule.eq(rule)]
+                    if plan.layer.margin is not None:
+                        m.d.sync += register.threshold.eq(threshold)
         return m

@@ -8,10 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.ports import COUNTERS
-
 from ..frames import HEADER
-from ..protocol import COUNTER_BYTES, Code, Info, LinkShape, Op
+from ..protocol import Code, Info, LinkShape, Op, counters_size
 from .control import request
 from .sender import PIECE, piece
 
@@ -49,8 +47,9 @@ class Responder(wiring.Component):
     def __init__(self, *, shape: LinkShape, info: Info):
         self.info = info
         self.layers = len(shape.plans)
-        counters = COUNTER_BYTES * len(COUNTERS)
-        self._longest = max(self.layers, counters, len(info.encode()))
+        answers = self.layers + shape.plans[-1].layer.exits
+        counters = counters_size(shape.plans)
+        self._longest = max(answers, counters, len(info.encode()))
         super().__init__(
             {
                 "go": In(1),
@@ -58,7 +57,7 @@ class Responder(wiring.Component):
                 "request": In(request()),
                 "code": In(Code),
                 "rejected": In(8),
-                "predictions": In(8 * self.layers),
+                "predictions": In(8 * answers),
                 "incomplete": In(1),
                 **{f"counters{i}": In(8 * counters) for i in range(self.layers)},
                 "o": Out(stream.Signature(piece())),

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Weights on their way through the link, row by row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from golden.spec import TRAINED_BITS
 from hw.plan import LayerPlan
 
 from ..frames import HEADER
@@ -18,23 +20,45 @@ __all__ = ["Loader", "Reader", "RowOrder"]
 WORD = signed(8 * WEIGHT_BYTES)
 
 
-class RowOrder(wiring.Component):
-    """Counts through the rows of all layers: of layer 0 first, of each with n ascending.
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a matrix of a layer: so many, of so many weights, of so many bits."""
 
-    `layer` holds the row to come, of `words` weights; `last` is high at the very last. `advance`
-    moves on, after the last to the first.
+    layer: int
+    count: int
+    words: int
+    bits: int
+
+
+def matrices(plans: Sequence[LayerPlan]) -> Iterator[Rows]:
+    """Give the rows of all layers in their order: W, and V of a classifier that is trained."""
+    for i, plan in enumerate(plans):
+        layer = plan.layer
+        yield Rows(i, layer.neurons, layer.columns, layer.wb)
+        if plan.trained:
+            yield Rows(i, layer.neurons, layer.classes, TRAINED_BITS)
+
+
+class RowOrder(wiring.Component):
+    """Counts through the rows of all layers: of layer 0 first, of each matrix with n ascending.
+
+    `layer` holds the row to come, of `words` weights, in the matrix of number `matrix`; `last` is
+    high at the very last. `advance` moves on, after the last to the first.
     """
 
     advance: Signal
+    matrix: Signal
     layer: Signal
     words: Signal
     last: Signal
 
     def __init__(self, plans: Sequence[LayerPlan]):
         self.plans = plans
+        self.matrices = [*matrices(plans)]
         super().__init__(
             {
                 "advance": In(1),
+                "matrix": Out(range(len(self.matrices))),
                 "layer": Out(range(len(plans))),
                 "words": Out(15),
                 "last": Out(1),
@@ -43,20 +67,21 @@ class RowOrder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        row = Signal(range(max(plan.layer.neurons for plan in self.plans)))
-        last_of_layer = Signal()
-        with m.Switch(self.layer):
-            for i, plan in enumerate(self.plans):
+        row = Signal(range(max(rows.count for rows in self.matrices)))
+        last_row = Signal()
+        with m.Switch(self.matrix):
+            for i, rows in enumerate(self.matrices):
                 with m.Case(i):
                     m.d.comb += [
-                        self.words.eq(plan.layer.columns),
-                        last_of_layer.eq(row == plan.layer.neurons - 1),
+                        self.layer.eq(rows.layer),
+                        self.words.eq(rows.words),
+                        last_row.eq(row == rows.count - 1),
                     ]
-        m.d.comb += self.last.eq(last_of_layer & (self.layer == len(self.plans) - 1))
+        m.d.comb += self.last.eq(last_row & (self.matrix == len(self.matrices) - 1))
         with m.If(self.advance):
             m.d.sync += row.eq(row + 1)
-            with m.If(last_of_layer):
-                m.d.sync += [row.eq(0), self.layer.eq(Mux(self.last, 0, self.layer + 1))]
+            with m.If(last_row):
+                m.d.sync += [row.eq(0), self.matrix.eq(Mux(self.last, 0, self.matrix + 1))]
         return m
 
 
@@ -83,7 +108,7 @@ class Loader(wiring.Component):
     refused: Signal
     loading: Signal
     incomplete: Signal
-    layer: Signal
+    matrix: Signal
     words: Signal
     last: Signal
     advance: Signal
@@ -92,6 +117,7 @@ class Loader(wiring.Component):
 
     def __init__(self, plans: Sequence[LayerPlan]):
         self.plans = plans
+        self.matrices = [*matrices(plans)]
         super().__init__(
             {
                 "begun": In(1),
@@ -103,7 +129,7 @@ class Loader(wiring.Component):
                 "loading": Out(1),
                 "incomplete": Out(1),
                 # The row to come, from `RowOrder`.
-                "layer": In(range(len(plans))),
+                "matrix": In(range(len(self.matrices))),
                 "words": In(15),
                 "last": In(1),
                 "advance": Out(1),
@@ -119,10 +145,10 @@ class Loader(wiring.Component):
         left = Signal.like(self.words)  # weights of the row that the network waits for
         zeros = Signal()
         m.d.comb += [word.eq(Cat(lower, byte)), self.o.payload.eq(Mux(zeros, 0, word))]
-        with m.Switch(self.layer):
-            for i, plan in enumerate(self.plans):
+        with m.Switch(self.matrix):
+            for i, rows in enumerate(self.matrices):
                 with m.Case(i):
-                    sign = word[plan.layer.wb - 1 :]
+                    sign = word[rows.bits - 1 :]
                     m.d.comb += fits.eq(sign.all() | ~sign.any())
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += left.eq(left - 1)

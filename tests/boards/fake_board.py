@@ -34,14 +34,15 @@ class FakeBoard:
     `pause` seconds whenever a read finds nothing.
     """
 
-    def __init__(self, *, limit=None, error=None, buffer=64, **info):
+    def __init__(self, spec=SPEC, *, limit=None, error=None, buffer=64, **info):
+        self.spec = spec
         self.limit = limit
         self.error = error
         self.buffer = buffer
-        self.info = {"frequency": 1, "fingerprint": fingerprint(SPEC), "name": "tiny", **info}
+        self.info = {"frequency": 1, "fingerprint": fingerprint(spec), "name": "tiny", **info}
         self.known = {}
         self.registers = {}
-        self.weights = [np.zeros((p.neurons, p.columns), "<i2") for p in SPEC.layers]
+        self.weights = [np.zeros((p.neurons, p.columns), "<i2") for p in spec.layers]
         self.rows = None
         self.incomplete = False
         self.expected = 0
@@ -97,23 +98,23 @@ class FakeBoard:
             return
         self.expected = (self.expected + 1) % 2**32
         if frame.op in (Op.TRAIN, Op.INFER):
-            image = runs.decode(frame.body, SPEC.inputs).tobytes()
+            image = runs.decode(frame.body, self.spec.inputs).tobytes()
             if frame.op == Op.TRAIN:
                 self.known[image] = frame.argument
-            body = bytes([self.known.get(image, 0)] * len(SPEC.layers))
+            body = bytes([self.known.get(image, 0)] * len(self.spec.layers))
         elif frame.op == Op.READ:
             yield from ((Op.ROW, row.tobytes()) for array in self.weights for row in array)
         elif frame.op == Op.LOAD:
             self.rows, self.incomplete = [], True
         elif frame.op == Op.ROW:
             self.rows.append(np.frombuffer(frame.body, "<i2"))
-            if len(self.rows) == sum(layer.neurons for layer in SPEC.layers):
+            if len(self.rows) == sum(layer.neurons for layer in self.spec.layers):
                 self.weights = [
-                    np.array([self.rows.pop(0) for _ in range(p.neurons)]) for p in SPEC.layers
+                    np.array([self.rows.pop(0) for _ in range(p.neurons)]) for p in self.spec.layers
                 ]
                 self.rows, self.incomplete = None, False
         elif frame.op == Op.SET:
-            plan = LayerPlan(SPEC.layers[frame.argument], SPEC.lr_growth)
+            plan = LayerPlan(self.spec.layers[frame.argument], self.spec.lr_growth)
             assert plan.lr_min <= frame.body[0] <= plan.lr_max
             self.registers.setdefault(frame.argument, []).append(tuple(frame.body))
         elif frame.op == Op.COUNTERS:

@@ -12,6 +12,7 @@ from boards.host import Board
 from boards.link import Link
 from boards.protocol import Info, LinkShape, fingerprint
 from golden.spec import parse
+from golden.weights import Weights
 from hw.network_plan import NetworkPlan
 from hw.ports import COUNTERS, Command, LayerSignature, is_sample, samples
 from hw.primitives import PORTABLE
@@ -80,7 +81,7 @@ class StandIn(wiring.Component):
                 out.payload.eq(weights[at]),
                 out.valid.eq(busy[i] & (kept.command == Command.READ) & ~finished),
                 into.ready.eq(busy[i] & (kept.command == Command.LOAD) & ~finished),
-                layer.result.valid.eq(busy[i] & (finished | is_sample(kept.command))),
+                layer.result.valid.eq(busy[i] & (finished | is_sample(kept))),
                 layer.result.payload.header.eq(kept),
                 layer.result.payload.prediction.eq(guess),
                 layer.result.payload.correct.eq(guess == kept.label),
@@ -107,17 +108,18 @@ class SimulatedPort:
     #: Clocks of a byte on the line.
     BYTE = 5
 
-    def __init__(self, network, **info):
-        described = {"frequency": 25_000_000, "fingerprint": fingerprint(SPEC), "name": SPEC.name}
+    def __init__(self, network, spec=SPEC, **info):
+        shape = LinkShape(NetworkPlan(spec))
+        described = {"frequency": 25_000_000, "fingerprint": fingerprint(spec), "name": spec.name}
         m = Module()
         m.submodules.network = network
         m.submodules.link = self.link = Link(
-            shape=SHAPE,
-            info=Info(**{**described, "buffer": SHAPE.window, **info}),
+            shape=shape,
+            info=Info(**{**described, "buffer": shape.window, **info}),
             primitives=PORTABLE,
         )
         wiring.connect(m, self.link.samples, network.i)
-        for i in range(len(PLANS)):
+        for i in range(len(shape.plans)):
             wiring.connect(m, getattr(self.link, f"layer{i}"), getattr(network, f"layer{i}"))
         self.to_board = bytearray()
         self.from_board = bytearray()
@@ -167,6 +169,11 @@ class SimulatedPort:
         taken = bytes(self.from_board[:size])
         del self.from_board[:size]
         return taken
+
+
+def constant(value):
+    """Make weights that are all the same."""
+    return Weights(W=tuple(np.full((p.layer.neurons, p.layer.columns), value) for p in PLANS))
 
 
 def connect(port, spec=SPEC):

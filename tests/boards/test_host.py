@@ -11,6 +11,7 @@ from boards.frames import END, HEADER, Frame
 from boards.host import TIMEOUT, Board, LinkError
 from boards.protocol import Code, Op
 from golden.errors import InputError
+from golden.weights import Weights
 from hw.link_limits import sample_max
 from hw.ports import COUNTERS
 from tests.boards.fake_board import SPEC, FakeBoard, connect
@@ -23,6 +24,10 @@ SILENT = "no answer from the board: is it programmed with a bitstream of this ve
 def weights():
     """Make weights of the right shape."""
     return [np.full((p.neurons, p.columns), 5) for p in SPEC.layers]
+
+
+def load(board, W, V=()):
+    board.load_weights(Weights(W=tuple(W), V=V))
 
 
 def test_window():
@@ -54,16 +59,20 @@ def test_counters():
         (lambda b: b.set(0, lr=40, rule="sym"), "layer 0: lr must be from 6 to 9, not 40"),
         (lambda b: b.set(0, lr=5, rule="sym"), "layer 0: lr must be from 6 to 9, not 5"),
         (lambda b: b.set(0, lr=6.0, rule="sym"), "layer 0: lr must be a whole number, not 6.0"),
-        (lambda b: b.set(0, lr=6, rule="tlc"), "layer 0: rule: the hardware has none of name"),
+        (
+            lambda b: b.set(0, lr=6, rule="tlc"),
+            "layer 0: rule: the hardware of this layer has none of name 'tlc', only sym,",
+        ),
+        (lambda b: load(b, weights(), (None, [[1]])), "layer 1 trains no classifier, and has no V"),
         (lambda b: b.set(2, lr=6, rule="sym"), "layer must be from 0 to 1, not 2"),
         (lambda b: b.counters(-1), "layer must be from 0 to 1, not -1"),
-        (lambda b: b.load_weights([w + 0.7 for w in weights()]), "the weights of layer 0 must be"),
-        (lambda b: b.load_weights([w * np.nan for w in weights()]), "the weights of layer 0 must"),
-        (lambda b: b.load_weights([w * 1e30 for w in weights()]), "the weights of layer 0 must"),
-        (lambda b: b.load_weights([w * 1000 for w in weights()]), "must be from -2048 to 2047"),
-        (lambda b: b.load_weights([w * -1000 for w in weights()]), "must be from -2048 to 2047"),
-        (lambda b: b.load_weights([w.T for w in weights()]), "must be integers of shape"),
-        (lambda b: b.load_weights(weights()[:1]), "there are 1 arrays of weights, not 2"),
+        (lambda b: load(b, [w + 0.7 for w in weights()]), "the weights of layer 0 must be"),
+        (lambda b: load(b, [w * np.nan for w in weights()]), "the weights of layer 0 must"),
+        (lambda b: load(b, [w * 1e30 for w in weights()]), "the weights of layer 0 must"),
+        (lambda b: load(b, [w * 1000 for w in weights()]), "must be from -2048 to 2047"),
+        (lambda b: load(b, [w * -1000 for w in weights()]), "must be from -2048 to 2047"),
+        (lambda b: load(b, [w.T for w in weights()]), "must be integers of shape"),
+        (lambda b: load(b, weights()[:1]), "there are 1 arrays of weights, not 2"),
     ],
 )
 def test_bad_input(ask, message):
@@ -280,8 +289,8 @@ def test_mangled_answers(seed):
         [
             (lambda: list(board.infer(IMAGES[:4])), [(0, 0)] * 4),
             (lambda: board.counters(0), {name: n << 40 for n, name in enumerate(COUNTERS)}),
-            (lambda: sum(map(np.count_nonzero, board.read_weights())), 0),
-            (lambda: board.load_weights(weights()), None),
+            (lambda: sum(map(np.count_nonzero, board.read_weights().W)), 0),
+            (lambda: load(board, weights()), None),
         ]
     )
     try:

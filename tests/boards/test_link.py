@@ -8,8 +8,12 @@ from boards import runs
 from boards.frames import Frame
 from boards.host import LinkError
 from boards.protocol import Code, Info, LinkShape, Op, fingerprint
+from golden.errors import InputError
+from golden.exits import leaving, margins
 from golden.model import IntegerNetwork
 from golden.spec import parse
+from golden.training import start_from, weights_of
+from golden.weights import Weights
 from hw.network import Network
 from hw.network_plan import NetworkPlan
 from hw.ports import COUNTERS, Rule
@@ -21,10 +25,12 @@ from tests.boards.simulated_board import (
     SimulatedPort,
     StandIn,
     connect,
+    constant,
     exchange,
     prediction,
     sparse,
 )
+from tests.sim.networks import same
 
 #: An image, some of whose pixels are 0, and the body of one that has only such.
 IMAGE = np.arange(SPEC.inputs, dtype=np.uint8) * (np.arange(SPEC.inputs) > 3)
@@ -76,12 +82,12 @@ def test_weights(port):
     """Weights go in and come out, row by row, of every layer."""
     board = connect(port)
     before = [np.arange(p.layer.weights).reshape(p.layer.neurons, -1) - 7 for p in PLANS]
-    for got, expected in zip(board.read_weights(), before, strict=True):
+    for got, expected in zip(board.read_weights().W, before, strict=True):
         np.testing.assert_array_equal(got, expected)
     rng = np.random.default_rng(2)
     weights = [rng.integers(-2048, 2048, (p.layer.neurons, p.layer.columns)) for p in PLANS]
-    board.load_weights(weights)
-    for got, expected in zip(board.read_weights(), weights, strict=True):
+    board.load_weights(Weights(W=tuple(weights)))
+    for got, expected in zip(board.read_weights().W, weights, strict=True):
         np.testing.assert_array_equal(got, expected)
     assert len(list(board.train(np.zeros((2, SPEC.inputs), np.uint8), [0, 0]))) == 2
 
@@ -222,7 +228,7 @@ def test_refused_while_loading(port):
         assert (answer.op, answer.body) == expected
     board = connect(port)
     assert not board.info.incomplete
-    for i, array in enumerate(board.read_weights()):
+    for i, array in enumerate(board.read_weights().W):
         assert (array == i + 1).all()
 
 
@@ -243,11 +249,11 @@ def test_weight_out_of_range(port, word, row):
     assert answer.body == bytes([Code.VALUE])
     board = connect(port)
     assert board.info.incomplete
-    got = np.concatenate([array.ravel() for array in board.read_weights()])
+    got = np.concatenate([array.ravel() for array in board.read_weights().W])
     given = sum(layer.columns for layer in layers[:row]) + 1
     assert (got[:given] == 3).all()
     assert not got[given:].any()
-    board.load_weights([np.ones((p.layer.neurons, p.layer.columns), int) for p in PLANS])
+    board.load_weights(constant(1))
     assert not board.info.incomplete
 
 
@@ -269,28 +275,32 @@ def test_shape_errors(change, message):
         LinkShape(network)
 
 
-def test_network():
+@pytest.mark.parametrize("rules", [("sym", "scfb"), ("tlc", "frozen"), ("random", "tlc")])
+def test_network(rules):
     """A network learns behind the link what the golden model does, from weights that are loaded."""
-    board = connect(SimulatedPort(Network(spec=SPEC, primitives=PORTABLE)))
-    golden = IntegerNetwork(SPEC)
+    layers = [{**layer, "rule": rule} for layer, rule in zip(TABLE["layer"], rules, strict=True)]
+    spec = parse({**TABLE, "layer": layers}, "tiny.toml")
+    board = connect(SimulatedPort(Network(spec=spec, primitives=PORTABLE), spec), spec)
+    golden = IntegerNetwork(spec)
     rng = np.random.default_rng(3)
     images = sparse(rng, 8)
-    labels = rng.integers(0, SPEC.classes, len(images))
+    labels = rng.integers(0, spec.classes, len(images))
 
-    for epoch in range(SPEC.epochs):
-        for layer in SPEC.layers:
+    for epoch in range(spec.epochs):
+        for layer in spec.layers:
             board.set(layer.index, lr=layer.lr + epoch, rule=layer.rule)
         got = list(board.train(images, labels))
         for image, label, guesses in zip(images, labels, got, strict=True):
             steps = golden.train(image[None], [label], epoch)
             assert guesses == tuple(int(step.prediction) for step in steps)
-        weights = board.read_weights()
-        for array, layer in zip(weights, golden.layers, strict=True):
-            np.testing.assert_array_equal(array, layer.W)
+        read = board.read_weights()
+        assert same(read, weights_of(golden))
 
-        board.load_weights([-array for array in weights])
-        for layer in golden.layers:
-            layer.W.neg_()
+        turned = Weights(
+            W=tuple(-W for W in read.W), V=tuple(V if V is None else -V for V in read.V)
+        )
+        board.load_weights(turned)
+        start_from(golden, turned)
         expected = golden.infer(images)
         assert list(board.infer(images)) == list(
             zip(*(step.prediction.tolist() for step in expected), strict=True)
@@ -304,3 +314,35 @@ def test_info_round_trip():
         assert Info.decode(info.encode()) == info
     with pytest.raises(ValueError, match=r"^not a description of a board: 0102$"):
         Info.decode(b"\x01\x02")
+
+
+def test_early_exit():
+    """Samples leave at the thresholds that are set; the answer says where, and LEDs see it."""
+    layers = [{**TABLE["layer"][0], "margin": 0.25}, TABLE["layer"][1]]
+    spec = parse({**TABLE, "layer": layers}, "tiny.toml")
+    port = SimulatedPort(Network(spec=spec, primitives=PORTABLE), spec)
+    board, golden = connect(port, spec), IntegerNetwork(spec)
+    images = sparse(np.random.default_rng(4), 12)
+    steps = golden.infer(images)
+    guesses = np.stack([step.prediction.numpy() for step in steps], axis=1)
+    sure = np.stack([margins(step.s.numpy()) for step in steps], axis=1)
+    exits = set()
+    for margin in (0.25, None, 0, 1e6, 0.5):
+        if margin != 0.25:
+            board.set(0, lr=6, rule="sym", margin=margin)
+        threshold = None if margin is None else spec.layers[0].threshold(margin)
+        left = leaving(sure, [threshold])
+        port.seen.clear()
+        expected = [tuple(row[: at + 1]) for row, at in zip(guesses.tolist(), left, strict=True)]
+        assert list(board.infer(images)) == expected
+        assert [seen >> 1 for seen in port.seen] == [row[-1] == 0 for row in expected]
+        exits |= {tuple(left)}
+    assert len(exits) >= 3
+    # One that trains never leaves.
+    assert [len(row) for row in board.train(images[:3], [0, 1, 2])] == [2, 2, 2]
+    for layer, margin, message in (
+        (0, -1, "layer 0: margin: must be from 0 to 1,000,000, not -1"),
+        (1, 1, "layer 1: margin: no sample leaves this layer; give it a margin in tiny.toml"),
+    ):
+        with pytest.raises(InputError, match=f"^{message}"):
+            board.set(layer, lr=6, rule="sym", margin=margin)

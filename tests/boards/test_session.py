@@ -12,6 +12,7 @@ from golden import weights
 from golden.data import Data
 from golden.model import IntegerNetwork
 from golden.order import order
+from golden.training import weights_of
 from hw.network import Network
 from hw.primitives import PORTABLE
 from tests.boards.simulated_board import (
@@ -21,6 +22,7 @@ from tests.boards.simulated_board import (
     StandIn,
     answers,
     connect,
+    constant,
     exchange,
     sparse,
 )
@@ -63,23 +65,23 @@ def test_host_dies_inside_load(start):
         # From LOAD itself to the last row, the weights are incomplete.
         assert board.info.incomplete == (0 < done < len(LOAD))
         if done > 0:
-            got = np.concatenate([array.ravel() for array in board.read_weights()])
+            got = np.concatenate([array.ravel() for array in board.read_weights().W])
             given = sum(layer.columns for layer in ROWS[: done - 1])
             assert (got[:given] == 9).all()
             assert not got[given:].any()
-            board.load_weights([np.full((p.layer.neurons, p.layer.columns), 4) for p in PLANS])
+            board.load_weights(constant(4))
             assert not connect(port).info.incomplete
 
 
 def test_host_dies_inside_read(port):
     """Rows that nobody waits for are not sent; the next host gets its own."""
     board = connect(port)
-    expected = board.read_weights()
+    expected = board.read_weights().W
     for bytes_read in 1, 30, 70, 120:
         exchange(port, 0, Op.HELLO)
         port.write(Frame(1, Op.READ).encode())
         port.read(bytes_read)
-        got = connect(port).read_weights()
+        got = connect(port).read_weights().W
         assert all((a == b).all() for a, b in zip(got, expected, strict=True))
 
 
@@ -168,7 +170,7 @@ def test_resume(tmp_path):
     y = rng.integers(0, SPEC.classes, len(x))
     data = Data(x, y, x[:1], y[:1])
     golden = IntegerNetwork(SPEC)
-    start = [layer.W.long().numpy().copy() for layer in golden.layers]
+    start = weights_of(golden)
     for epoch in range(SPEC.epochs):
         for n in order(SPEC.seed, epoch, len(x)):
             golden.train(x[n : n + 1], y[n : n + 1], epoch)

@@ -2,6 +2,7 @@
 """Training a board: what it is asked, and the files that are left, however it ends."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from boards.training import train
 from golden import weights
 from golden.data import Data
 from golden.errors import InputError
+from golden.spec import parse
 from golden.weights import Weights, WeightsError
-from tests.boards.fake_board import SPEC, FakeBoard, connect
+from tests.boards.fake_board import SPEC, TABLE, FakeBoard, connect
 
 
 def data(samples=30, tests=10):
@@ -99,6 +101,23 @@ def test_nothing_to_resume(tmp_path):
             resume()
 
 
+@pytest.mark.parametrize(
+    ("key", "draws"), [("sr", {"sr": True, "wb": 8}), ("dropout", {"dropout": 1})]
+)
+def test_what_draws_is_not_resumed(tmp_path, key, draws):
+    """The board draws from where it is, not from where the training was cut; the file stays."""
+    drawing = [TABLE["layer"][0], TABLE["layer"][1] | draws]
+    spec = parse(TABLE | {"layer": drawing}, "tiny.toml")
+    train(connect(FakeBoard(spec=spec), spec), data(), tmp_path, epochs=1, test=10)
+    port = FakeBoard(spec=spec)
+    board = connect(port, spec)
+    message = rf"^layer 1: {key}: no board tells how far its random .*npz"
+    with pytest.raises(InputError, match=message):
+        train(board, data(), tmp_path, epochs=2, test=10, resume=True)
+    assert len(weights.load(tmp_path / "weights.npz", spec).progress["accuracies"]) == 1
+    assert not port.registers
+
+
 def test_half_loaded(tmp_path):
     """Weights whose load was cut short are not trained; a resumed training replaces them."""
     train(connect(FakeBoard()), data(), tmp_path, epochs=1, test=10)
@@ -108,6 +127,56 @@ def test_half_loaded(tmp_path):
         train(connect(port), data(), tmp_path, epochs=2, test=10)
     assert not port.known
     assert len(train(connect(port), data(), tmp_path, epochs=2, test=10, resume=True)) == 2
+
+
+def of(schedule, epochs=2):
+    """Describe the network of the board, trained by another schedule."""
+    return parse({**TABLE, "schedule": schedule, "epochs": epochs}, "tiny.toml")
+
+
+def test_greedy(tmp_path):
+    """A layer at a time by the registers of the rule, also where the training was cut."""
+    spec, port, folder = of("greedy"), FakeBoard(of("greedy")), tmp_path
+    train(connect(port, spec), data(), folder, epochs=3, test=10)
+    assert port.registers == {0: [(6, 0), (6, 0), (6, 3)], 1: [(6, 3), (6, 3), (6, 1)]}
+    again = FakeBoard(of("greedy"))
+    assert len(train(connect(again, spec), data(), folder, epochs=4, test=10, resume=True)) == 4
+    assert again.registers == {0: [(6, 3)], 1: [(6, 1)]}
+    saved = weights.load(folder / "weights.npz", spec)
+    assert saved.progress["schedule"] == "greedy"
+
+    message = (
+        f"{folder}/weights.npz: progress: was trained by the schedule 'greedy' with epochs "
+        "= 2, not 'greedy' with epochs = 1; restore the description, or leave out --resume"
+    )
+    other = FakeBoard(of("greedy"))
+    board = connect(other, of("greedy", 1))
+    with pytest.raises(InputError) as caught:
+        train(board, data(), folder, epochs=2, test=10, resume=True)
+    assert str(caught.value) == message
+    assert not other.registers
+    message = "5 epochs: all turns of the schedule 'greedy' have 4; give fewer, or raise epochs in"
+    with pytest.raises(InputError, match=f"^{message} tiny.toml"):
+        train(connect(other, spec), data(), folder, epochs=5, test=10)
+
+
+def test_grow(tmp_path):
+    """The second layer knows no more than the first, so that the third has no turn."""
+    layers = [*TABLE["layer"], {"neurons": 3, "lanes": 1}]
+    spec = parse({**TABLE, "schedule": "grow", "epochs": 1, "layer": layers}, "tiny.toml")
+    given = replace(data(), held_x=data().train_x[5:9], held_y=data().train_y[5:9])
+    port = FakeBoard(spec)
+    accuracies = train(connect(port, spec), given, tmp_path, epochs=2, test=10)
+    assert len(accuracies) == 2
+    assert [rule for _, rule in port.registers[1]] == [3, 1]
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (result["schedule"], result["held_out"]) == ("grow", [1.0, 1.0])
+    # What is over stays so.
+    again = FakeBoard(spec)
+    assert (
+        train(connect(again, spec), given, tmp_path, epochs=3, test=10, resume=True) == accuracies
+    )
+    assert not again.registers
 
 
 def test_learning_rate_out_of_reach(tmp_path):
