@@ -21,7 +21,7 @@ option = $(if $(value $(2)),--$(1)=$(call quoted,$(2)))
 RUN = $(call quoted,VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help environment sim train data export paper sweep test fuzz lint bench bench-sim bench-golden \
+.PHONY: help environment sim train data export paper sweep test fuzz lint bench bench-sim bench-golden cost \
         estimate verilog bitstream program clean
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo "                   EXHIBIT=all|table1|table2|figure3|figure6 METHOD= EPOCHS= RUNS=n QUICK=1"
 	@echo "make sweep         which formats and sizes a network needs  STUDY= EPOCHS= RUNS=n QUICK=1"
 	@echo "make bench         what the hardware spends its clocks on  CONFIG=mnist SAMPLES=n"
+	@echo "make cost          what each choice of a description costs CONFIG= CHOICE="
 	@echo "make bench-sim     how fast the simulation runs            CONFIG="
 	@echo "make bench-golden  how fast the golden model trains"
 	@echo "make estimate      what a network takes, before synthesis  CONFIG= BOARD= SIZE="
@@ -87,6 +88,9 @@ sweep: environment
 bench: CONFIG := $(if $(filter file default,$(origin CONFIG)),mnist,$(value CONFIG))
 bench: environment
 	$(RUN) sim clocks $(call option,samples,SAMPLES) -- $(call quoted,CONFIG)
+
+cost: environment
+	$(RUN) sim cost $(call option,choice,CHOICE) -- $(call quoted,CONFIG)
 
 bench-sim: environment
 	$(RUN) sim bench -- $(call quoted,CONFIG)
