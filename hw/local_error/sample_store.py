@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The sample store: activations are kept for as long as a classifier that is trained needs them."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -107,8 +107,9 @@ class SampleStore(wiring.Component):
         plan, trained = self.plan, self.plan.trained
         assert trained is not None
         i, units = self.activations, trained.units
-        active = [y != 0 for y in i.p.y]
-        # The unit with the most active neurons decides.
+        # The unit with the most active neurons decides. Those with a neuron less count as long.
+        missing = units * trained.places - plan.drain_width
+        active = [*(y != 0 for y in i.p.y), *[Const(0)] * missing]
         counts = [adder_tree(m, active[unit::units]) for unit in range(units)]
         count = tree(m, counts, lambda a, b: Mux(a > b, a, b), "most")
         delay = latency(plan) - 2

@@ -261,7 +261,7 @@ def fill(world, packets):
 
 
 @given(
-    plan=plans(lanes=st.integers(1, 12), most=20),
+    plan=plans(lanes=st.integers(1, 12) | st.sampled_from([17, 18]), most=20),
     width=st.integers(1, 4),
     pace=st.sampled_from([0.5, 0.95, 1]),
     seed=st.integers(0, 2**32),

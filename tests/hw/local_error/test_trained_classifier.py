@@ -255,7 +255,8 @@ def plans(draw):
     return plan(
         rule="tlc",
         neurons=draw(st.integers(1, 40)),
-        lanes=draw(st.sampled_from([1, 3, 4, 7, 16, 24, 48, 64])),  # 1 to 4 neurons a beat
+        # 1 to 5 neurons a beat, and 17.
+        lanes=draw(st.sampled_from([1, 3, 4, 7, 16, 24, 48, 64, 80, 17])),
         classes=classes,
         mb=mb,
         ms=draw(st.integers(mb - 3, 12)),
@@ -269,7 +270,7 @@ def plans(draw):
 
 @pytest.mark.parametrize("lead", [0, 20])
 @pytest.mark.parametrize("v_lanes", [1, 5, 14, 28])
-@pytest.mark.parametrize("lanes", [9, 48, 64])
+@pytest.mark.parametrize("lanes", [9, 48, 64, 80, 17])
 def test_shapes(lanes, v_lanes, lead):
     """Each way to share V out: words, units, and neurons that do not go into them."""
     p = plan(rule="tlc", neurons=70, lanes=lanes, classes=7, v_lanes=v_lanes, lrv=5, lr=9)
