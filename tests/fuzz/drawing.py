@@ -17,10 +17,11 @@ __all__ = ["RULES", "cases"]
 
 #: The most weights of a network: as many clocks pass while they are initialised, and read.
 WEIGHTS = 12000
-#: The most lanes of a layer: what the compiler can do in a few seconds.
-LANES = 16
-#: The most lanes of a trained classifier, and the rules.
-V_LANES = 30
+#: Lanes of a layer: few, of which one is drained a clock; and some more, up to what the compiler can
+#: do in a few seconds.
+LANES = st.integers(1, 16) | st.integers(17, 27)
+#: Lanes of a trained classifier, for one class or for all; and the rules.
+V_LANES = st.integers(1, 30) | st.integers(1, 4)
 RULES = [*(rule.name.lower() for rule in Rule), "tlc"]
 #: Numbers of inputs: few, some, and such that zeros come in runs longer than an entry can count.
 INPUTS = st.integers(1, 40) | st.integers(41, 300) | st.sampled_from([1023, 1024, 1025, 2100, 3500])
@@ -41,7 +42,7 @@ FORMATS = {
     "init": st.just("gauss"),
 }
 #: From which margin on samples leave a layer.
-MARGINS = st.sampled_from([0, 0, 0.25, 1, 4, 1000]) | st.floats(0, 8, width=16)
+MARGINS = st.sampled_from([0, 0, 0.25]) | st.sampled_from([1, 4, 1000]) | st.floats(0, 8, width=16)
 #: Rates of stalls, none first.
 STALLS = st.sampled_from([0, 64, 160, 230])
 
@@ -49,11 +50,11 @@ STALLS = st.sampled_from([0, 64, 160, 230])
 @st.composite
 def _networks(draw: st.DrawFn) -> dict[str, Any]:
     """Draw the table of a description."""
-    inputs = draw(INPUTS)
+    inputs, classes = draw(INPUTS), draw(st.integers(2, 12))
     table: dict[str, Any] = {
         "name": "case",
         "inputs": inputs,
-        "classes": draw(st.integers(2, 12)),
+        "classes": classes,
         "seed": draw(st.integers(0, 1000)),
         "epochs": draw(st.integers(1, 3)),
         "lr_step": 1,
@@ -68,12 +69,12 @@ def _networks(draw: st.DrawFn) -> dict[str, Any]:
         )
         layer = {
             "neurons": neurons,
-            "lanes": draw(st.integers(1, min(neurons + 3, LANES))),
-            "rule": draw(st.sampled_from(RULES)),
+            "lanes": min(draw(LANES), neurons + 3),
+            "rule": draw(st.sampled_from(RULES) | st.sampled_from(RULES) | st.just("tlc")),
             "source": draw(st.sampled_from(SOURCES)),
         }
         if layer["rule"] == "tlc":
-            layer["v_lanes"] = draw(st.integers(1, V_LANES))
+            layer["v_lanes"] = draw(V_LANES) * draw(st.sampled_from([1, classes]))
             layer["lrv"] = draw(st.integers(0, 12))
         for key, values in FORMATS.items():
             if draw(st.integers(0, 3)) == 3:

@@ -9,6 +9,7 @@ import pytest
 from golden import events, exits
 from golden.model import IntegerNetwork
 from golden.training import start_from
+from hw.plan import LayerPlan
 from sim.check import MismatchError
 from sim.stalled_layer import STREAMS
 from tests.fuzz import fuzzing
@@ -78,6 +79,9 @@ def test_what_is_drawn():
     assert max(layer.neurons for layer in layers) > 100
     assert {layer.neurons % layer.lanes == 0 for layer in layers} == {True, False}
     assert any(layer.lanes > layer.neurons for layer in layers)
+    plans = [LayerPlan(layer) for layer in layers]
+    assert len({plan.drain_width for plan in plans}) > 3
+    assert any(plan.trained and plan.drain_width % plan.trained.units for plan in plans)
     assert max(layer.inputs for layer in layers) > 1024
     assert {case.sparse for case in drawn} == {True, False}
     for name in STREAMS:
