@@ -17,7 +17,7 @@ from .link_limits import body_max, ring_bytes
 from .local_error import sample_store
 from .local_error.cross_entropy import lookups
 from .plan import LayerPlan, multipliers
-from .ports import X_WIDTH
+from .ports import X_WIDTH, output_beat
 from .primitives.ecp5 import geometry
 
 __all__ = ["classifier_cells", "layer_cells", "link_cells", "list_cells"]
@@ -36,6 +36,8 @@ TABLES = 370
 LIST = 36, 17
 #: LUTs of health counters for each bit of a lane's product, and flip-flops for each lane; the rest.
 HEALTH_LANE, HEALTH = (0.85, 8), Resources(lut=350, ff=300)
+#: LUTs and flip-flops of an exit gate and its margins for each bit of a score; the rest.
+EXIT_SCORE, EXIT = (6, 3), Resources(lut=130, ff=60)
 #: What is the same in every layer: states, handshakes, FIFOs of a few words, counters.
 LAYER = Resources(lut=1390, ff=1330)
 
@@ -75,6 +77,7 @@ def layer_cells(plan: LayerPlan) -> Resources:
         + classifier_cells(plan)
         + _draws(plan)
         + _health(plan)
+        + _exits(plan)
     )
 
 
@@ -101,6 +104,15 @@ def _health(plan: LayerPlan) -> Resources:
     return HEALTH + Resources(
         lut=round(HEALTH_LANE[0] * plan.lanes * product), ff=HEALTH_LANE[1] * plan.lanes
     )
+
+
+def _exits(plan: LayerPlan) -> Resources:
+    """Count what lets samples leave: the margin, and room for a sample until it is known."""
+    if plan.layer.margin is None:
+        return Resources()
+    lut, ff = (each * plan.s_width for each in EXIT_SCORE)
+    room = blocks(output_beat(plan).size, plan.output_beats)
+    return EXIT + Resources(lut=lut, ff=ff, ebr=room)
 
 
 def classifier_cells(plan: LayerPlan) -> Resources:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The exit gate: what a layer is sure of goes no further (contract, "Early exit")."""
 
-from amaranth.hdl import Module, Shape, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .parts.block_fifo import BlockFIFO
 from .plan import LayerPlan
 from .ports import Command, ValidInterface, is_sample, margin, outputs
 
@@ -50,26 +51,21 @@ class ExitGate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.beats = beats = fifo.SyncFIFOBuffered(
-            width=Shape.cast(self.i.p.shape()).width, depth=self.plan.output_beats
-        )
-        beat, waits, dropped = Signal.like(self.i.p), Signal(), Signal()
+        m.submodules.beats = beats = BlockFIFO(self.i.p.shape(), depth=self.plan.output_beats)
+        wiring.connect(m, wiring.flipped(self.i), beats.i)
+        beat, waits, dropped = beats.o.p, Signal(), Signal()
         # Of the sample that waits: its margin has come, and it leaves.
         decided, leaves = Signal(), Signal()
         m.d.comb += [
-            beats.w_data.eq(self.i.p),
-            beats.w_en.eq(self.i.valid),
-            self.i.ready.eq(beats.w_rdy),
-            beat.eq(beats.r_data),
             waits.eq(is_sample(beat.header) & (beat.header.command == Command.INFER)),
             dropped.eq(waits & leaves & ~beat.last),
             self.o.p.eq(beat),
             self.o.p.header.left.eq(beat.header.left | (waits & leaves)),
-            self.o.valid.eq(beats.r_rdy & (~waits | decided) & ~dropped),
-            beats.r_en.eq((~waits | decided) & (dropped | self.o.ready)),
+            self.o.valid.eq(beats.o.valid & (~waits | decided) & ~dropped),
+            beats.o.ready.eq((~waits | decided) & (dropped | self.o.ready)),
         ]
         with m.If(self.margin.valid):
             m.d.sync += [decided.eq(1), leaves.eq(self.margin.p >= self.threshold)]
-        with m.Elif(beats.r_rdy & beats.r_en & waits & beat.last):
+        with m.Elif(beats.o.valid & beats.o.ready & waits & beat.last):
             m.d.sync += decided.eq(0)
         return m

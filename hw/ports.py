@@ -36,6 +36,7 @@ __all__ = [
     "header",
     "is_sample",
     "margin",
+    "output_beat",
     "outputs",
     "packets",
     "result",
@@ -288,10 +289,14 @@ def samples(plan: LayerPlan, width: int) -> stream.Signature:
     return stream.Signature(beat(header(plan), plan.layer.inputs, width))
 
 
+def output_beat(plan: LayerPlan) -> data.StructLayout:
+    """Layout of a beat of packets out of a layer, `drain_width` activations."""
+    return beat(_header(plan, plan.layer.exits), plan.layer.neurons, plan.drain_width)
+
+
 def outputs(plan: LayerPlan) -> stream.Signature:
-    """Signature of the stream of packets out of a layer, `drain_width` activations a beat."""
-    above = _header(plan, plan.layer.exits)
-    return stream.Signature(beat(above, plan.layer.neurons, plan.drain_width))
+    """Signature of the stream of packets out of a layer."""
+    return stream.Signature(output_beat(plan))
 
 
 def y_beat(plan: LayerPlan) -> data.ArrayLayout:

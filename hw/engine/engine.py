@@ -180,9 +180,10 @@ class Engine(wiring.Component):
         if plan.layer.exits_below:
             m.d.comb += counts.left.eq(sequencer.left)
         m.d.comb += [
-            # The array, through which weights leave, lies apart: its end need not be near.
+            # The array, through which weights leave, lies apart, and so does the output: their ends
+            # need not be near.
             sequencer.delivered.eq(delayed(m, reading.idle, 1)),
-            sequencer.blocked.eq(output.blocked),
+            sequencer.blocked.eq(delayed(m, output.blocked, 1)),
             counts.work.eq(sequencer.work),
             counts.columns_skipped.eq(lists.skipped),
             self.counters.eq(counts.values),

@@ -146,11 +146,13 @@ def test_network_is_as_slow_as_its_slowest_layer():
         ({"neurons": 30, "lanes": 8, "wb": 8, "sr": True}, 40, 8),
         ({"neurons": 30, "lanes": 8, "rule": "tlc"}, 40, 8),
         ({"neurons": 30, "lanes": 8, "health": True}, 40, 8),
+        ({"neurons": 90, "lanes": 40, "margin": 1.0}, 40, 8),
     ],
 )
 def test_cells(layer, inputs, width):
     """Multipliers and blocks are exact, LUTs and flip-flops less than a fifth off."""
-    plan = LayerPlan(describe(layer, inputs=inputs, classes=5).layers[0], 2)
+    spec = describe(layer, {"neurons": 1}, inputs=inputs, classes=5)
+    plan = LayerPlan(spec.layers[0], 2)
     expected = layer_cells(plan) + list_cells(width)
     used = synthesised(Layer(plan=plan, width=width, primitives=ECP5))
     assert (used.dsp, used.ebr) == (expected.dsp, expected.ebr)
@@ -160,7 +162,8 @@ def test_cells(layer, inputs, width):
 
 #: What Yosys 0.70 made of the layer below when there was nothing to choose but the rules sym, scfb,
 #: random and frozen, `netlist(layer).gates` at commit 075d99c; and an AND and a NOT, by which
-#: activations have since been kept waiting while the command before them has not left.
+#: activations have since been kept waiting while the command before them has not left, and a
+#: flip-flop, behind which the counters see that the output is blocked.
 BEFORE = {
     "$_AND_": 957,
     "$_MUX_": 1325,
@@ -171,19 +174,18 @@ BEFORE = {
     "DP16KD": 7,
     "MULT18X18D": 8,
     "TRELLIS_DPR16X4": 44,
-    "TRELLIS_FF": 4545,
+    "TRELLIS_FF": 4546,
 }
-#: `.cells` of it: what ABC leaves alone, and how many LUTs and carries it then chose, with the
-#: gates in the order that they have and in five others, into which they were shuffled.
+#: `.cells` of it: what ABC leaves alone, and how many LUTs and carries it then chose at most, with
+#: the gates in the order that they had and in five others, into which they were shuffled.
 BEFORE_LEFT = ("DP16KD", "MULT18X18D", "TRELLIS_DPR16X4", "TRELLIS_FF")
-BEFORE_LUT4 = 2462, 2491, 2395, 2442, 2461, 2456
-BEFORE_CCU2C = 1145, 1145, 1144, 1145, 1145, 1144
+BEFORE_LUT4, BEFORE_CCU2C = 2491, 1145
 
 
 def test_cells_without_what_is_optional():
     """A layer that takes none of it has the gates that it had, one for one.
 
-    The LUTs that ABC makes of them depend on their order too: they are within what those orders
+    The LUTs that ABC makes of them depend on their order too: there are no more than those orders
     come to.
     """
     spec = describe({"neurons": 64, "lanes": 8}, inputs=64, epochs=12, lr_step=4)
@@ -192,8 +194,8 @@ def test_cells_without_what_is_optional():
     made = netlist(layer)
     assert {name: n for name, n in made.gates.items() if name != "$scopeinfo"} == BEFORE
     assert all(made.cells[name] == BEFORE[name] for name in BEFORE_LEFT)
-    assert min(BEFORE_LUT4) <= made.cells["LUT4"] <= max(BEFORE_LUT4)
-    assert min(BEFORE_CCU2C) <= made.cells["CCU2C"] <= max(BEFORE_CCU2C)
+    assert made.cells["LUT4"] <= BEFORE_LUT4
+    assert made.cells["CCU2C"] <= BEFORE_CCU2C
 
 
 @pytest.mark.parametrize("layer", [0, 1])
