@@ -38,11 +38,14 @@ class Choice:
         Of a layer, which replace those of the description in all layers.
     beside
         Name of the choice that it is compared with.
+    below
+        It is for layers with another one above them.
     """
 
     name: str
     keys: Mapping[str, Any] = field(default_factory=dict, hash=False)
     beside: str = "sym"
+    below: bool = False
 
 
 #: A line for each row, after the one that it is compared with.
@@ -63,6 +66,8 @@ CHOICES = (
     Choice("wb 18", {"wb": 18}),
     Choice("wb 10", {"wb": 10}),
     Choice("wb 10, sr", {"wb": 10, "sr": True}, "wb 10"),
+    Choice("health", {"health": True}),
+    Choice("margin 2", {"margin": 2.0}, below=True),
 )
 
 
@@ -93,6 +98,9 @@ def described(
 ) -> spec.NetworkSpec:
     """Describe a network with a choice; if `lanes` are given, its first layer alone, with those.
 
+    Where the choice is for layers below another, the last one is without it, and above the first
+    layer alone comes a frozen neuron, which never keeps it waiting.
+
     Raises
     ------
     SpecError
@@ -102,8 +110,11 @@ def described(
     base = spec.load(path)
     table = read(path)
     layers = [{**layer, **choice.keys} for layer in table["layer"]]
+    if choice.below:
+        layers[-1] = table["layer"][-1]
     if lanes is not None:
-        layers = [{**layers[0], "lanes": lanes}]
+        above = [{"neurons": 1, "lanes": 1, "rule": "frozen"}] if choice.below else []
+        layers = [{**table["layer"][0], **choice.keys, "lanes": lanes}, *above]
     changes = {"layer": layers, "seed": base.seed if seed is None else seed}
     return spec.parse({**table, **changes}, f"{path}, {choice.name}", path.parent)
 
@@ -164,7 +175,7 @@ def costs(
         layer = Layer(plan=network.layers[0], width=network.widths[0], primitives=ECP5)
         lut, ff, dsp, ebr = synthesise(layer).resources
         (use,) = measure.uses(alone[choice], data, [range(samples)], skip=2, quick=True)
-        made[choice] = partial(Cost, lut, ff, dsp, ebr, use.clocks)
+        made[choice] = partial(Cost, lut, ff, dsp, ebr, use.layers[0]["cycles"])
     with tempfile.TemporaryDirectory() as folder:
         outcomes = iter(runs.perform(trainings, Path(folder), jobs=jobs))
         shares = {

@@ -45,10 +45,12 @@ def test_choices_can_be_made():
         assert choice.beside in names[: k + 1]
         network = described("digits", choice)
         assert [layer.neurons for layer in network.layers] == [64, 64]
-        for layer in network.layers:
+        for layer in network.layers[: 1 if choice.below else 2]:
             assert {key: getattr(layer, key) for key in choice.keys} == choice.keys
         alone = described("digits", choice, lanes=8)
-        (plan,) = NetworkPlan(alone).layers
+        plan, *above = NetworkPlan(alone).layers
+        assert len(above) == choice.below
+        assert all(getattr(plan.layer, key) == value for key, value in choice.keys.items())
         assert (plan.layer.inputs, plan.layer.neurons, plan.lanes) == (64, 64, 8)
         assert plan.layer.wb == network.layers[0].wb
 
@@ -56,6 +58,16 @@ def test_choices_can_be_made():
 def test_choices_differ():
     layers = [described("digits", choice, lanes=8).layers[0] for choice in CHOICES]
     assert len(set(layers)) == len(layers)
+
+
+def test_margin_of_a_network_of_one_layer(tmp_path):
+    """Nothing leaves there; the layer that is made has one above it all the same."""
+    path = tmp_path / "one.toml"
+    path.write_text('data = "digits"\n[[layer]]\nneurons = 6\n')
+    (choice,) = (choice for choice in CHOICES if choice.below)
+    (layer,) = described(str(path), choice).layers
+    below, above = described(str(path), choice, lanes=2).layers
+    assert (layer.margin, below.margin, above.rule) == (None, 2, "frozen")
 
 
 def test_seeds(config):
