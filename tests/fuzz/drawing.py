@@ -17,7 +17,7 @@ __all__ = ["RULES", "cases"]
 
 #: The most weights of a network: as many clocks pass while they are initialised, and read.
 WEIGHTS = 12000
-#: Lanes of a layer: few, of which one is drained a clock; and some more, up to what the compiler can
+#: Lanes of a layer: few, of which one is drained a clock; and more, up to what the compiler can
 #: do in a few seconds.
 LANES = st.integers(1, 16) | st.integers(17, 27)
 #: Lanes of a trained classifier, for one class or for all; and the rules.
