@@ -30,6 +30,8 @@ def connect(port, spec=SPEC):
 class FakeBoard:
     """A port to a board that learns by heart: it knows the label of each image it has trained on.
 
+    Such an image leaves the first layer that any image may leave.
+
     `limit`: how many bytes of requests it takes before the line is cut. `clock` goes on by
     `pause` seconds whenever a read finds nothing.
     """
@@ -88,6 +90,17 @@ class FakeBoard:
         """Send a frame."""
         self.out += frame.encode()
 
+    def exits(self):
+        """List the layers that images may leave."""
+        plans = [LayerPlan(layer, self.spec.lr_growth) for layer in self.spec.layers]
+        below = [
+            plan.layer.index
+            for plan in plans
+            if plan.layer.margin is not None
+            and int.from_bytes(self.registers[plan.layer.index][-1][2:], "little") != plan.never
+        ]
+        return [*below, len(plans) - 1]
+
     def answers(self, frame):
         body = b""
         if frame.op == Op.HELLO:
@@ -102,6 +115,9 @@ class FakeBoard:
             if frame.op == Op.TRAIN:
                 self.known[image] = frame.argument
             body = bytes([self.known.get(image, 0)] * len(self.spec.layers))
+            if self.spec.layers[-1].exits:
+                sure = frame.op == Op.INFER and image in self.known
+                body += bytes([self.exits()[0] if sure else len(self.spec.layers) - 1])
         elif frame.op == Op.READ:
             yield from ((Op.ROW, row.tobytes()) for array in self.weights for row in array)
         elif frame.op == Op.LOAD:

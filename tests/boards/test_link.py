@@ -14,6 +14,7 @@ from golden.model import IntegerNetwork
 from golden.spec import parse
 from golden.training import start_from, weights_of
 from golden.weights import Weights
+from hw.link_limits import register_bytes
 from hw.network import Network
 from hw.network_plan import NetworkPlan
 from hw.ports import COUNTERS, Rule
@@ -338,6 +339,23 @@ def test_early_exit():
         assert [seen >> 1 for seen in port.seen] == [row[-1] == 0 for row in expected]
         exits |= {tuple(left)}
     assert len(exits) >= 3
+    # What is no threshold changes nothing.
+    exchange(port, 0, Op.HELLO)
+    width, size = board.plans[0].s_width, register_bytes(spec.layers[0]) - 2
+    assert width < 8 * size
+    for sequence, (threshold, code) in enumerate(
+        (
+            ((1 << width).to_bytes(size, "little"), Code.VALUE),
+            (bytes(size - 1), Code.LENGTH),
+            (bytes(size + 1), Code.LENGTH),
+        ),
+        1,
+    ):
+        (answer,) = exchange(port, sequence, Op.SET, 0, bytes([6, Rule.SYM.value]) + threshold)
+        assert answer == Frame(sequence, Op.ERROR, 0, bytes([code]))
+    board = connect(port, spec)
+    assert list(board.infer(images)) == expected
+
     # One that trains never leaves.
     assert [len(row) for row in board.train(images[:3], [0, 1, 2])] == [2, 2, 2]
     for layer, margin, message in (

@@ -14,6 +14,7 @@ from golden.data import Data
 from golden.errors import InputError
 from golden.spec import parse
 from golden.weights import Weights, WeightsError
+from hw.plan import LayerPlan
 from tests.boards.fake_board import SPEC, TABLE, FakeBoard, connect
 
 
@@ -177,6 +178,26 @@ def test_grow(tmp_path):
         train(connect(again, spec), given, tmp_path, epochs=3, test=10, resume=True) == accuracies
     )
     assert not again.registers
+
+
+def test_exits(tmp_path, capsys):
+    """While it trains and is tested no sample leaves; then those do that the board is sure of."""
+    below, above = TABLE["layer"]
+    spec = parse({**TABLE, "layer": [{**below, "margin": 0.5}, above]}, "tiny.toml")
+    port, samples = FakeBoard(spec), data()
+    strange = np.zeros((6, SPEC.inputs), np.uint8)
+    x, y = np.concatenate([samples.test_x, strange]), np.append(samples.test_y, [0, 0, 1, 1, 1, 2])
+    samples = replace(samples, test_x=x, test_y=y)
+    shares = train(connect(port, spec), samples, tmp_path, epochs=1, test=16)
+    assert shares == [[75.0, 75.0]]
+    (_, _, *never), (lr, rule, *threshold) = port.registers[0]
+    plan = LayerPlan(spec.layers[0], spec.lr_growth)
+    assert int.from_bytes(never, "little") == plan.never
+    assert (lr, rule) == (6, 0)
+    assert int.from_bytes(threshold, "little") == plan.threshold(0.5)
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert result["early_exit"] == {"right": 75.0, "left": [62.5, 37.5]}
+    assert "early exit: 75.0 % right; left at the layers 62.5 / 37.5 %" in capsys.readouterr().out
 
 
 def test_learning_rate_out_of_reach(tmp_path):
