@@ -46,7 +46,7 @@ def train(
     epoch those of then, with the accuracies so far: a training that was cut can be taken up there.
     What lay there before goes to `folder/weights.before.npz`. `folder/result.json` says how far
     the training came, however it ends, and what layers with counters of health have counted in each
-    epoch of this training.
+    epoch, null for those before it was taken up.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     samples = len(accuracies) * len(data.train_y)
     left: dict[str, Any] = {}
-    counts: list[list[dict[str, int]]] = []
+    # No file keeps those of the epochs before.
+    counts: list[list[dict[str, int]] | None] = [None] * len(accuracies)
     try:
         if not resume:
             with suppress(FileNotFoundError):
@@ -115,8 +116,8 @@ def train(
             _save(board, saved, data, accuracies, growth)
             tqdm.write(f"{title}: test accuracy {_percent(accuracies[-1])}")
             if counters.some:
-                counts.append(counters.take())
-                for line in health.lines(spec, counts[-1]):
+                counts.append(found := counters.take())
+                for line in health.lines(spec, found):
                     tqdm.write(f"  {line}")
         if growth.shares:
             tqdm.write(str(growth))
@@ -131,7 +132,7 @@ def train(
             "test_accuracy": accuracies,
             **growth.progress,
             **left,
-            **({"health": counts} if counts else {}),
+            **({"health": counts} if any(counts) else {}),
         }
         write_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
     return accuracies

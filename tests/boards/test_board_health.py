@@ -55,3 +55,11 @@ def test_train(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.count("\n  layer 1: weights at a limit 0.00%, updates rounded to 0 ") == 2
     assert "layer 0:" not in printed
+
+    # Each stands beside the accuracies of its epoch, in a training that is taken up again too.
+    train(connect(port, SPEC), data, tmp_path, epochs=3, test=2, resume=True)
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    before, last = result["health"][:2], result["health"][2]
+    assert before == [None, None]
+    assert len(result["test_accuracy"]) == 3
+    assert last[1]["samples"] == 5
