@@ -10,6 +10,7 @@ from hw.local_error.local_error import LocalError
 from hw.ports import Command, Rule
 from tests.hw.bench import plan, simulate
 from tests.hw.local_error import test_cross_entropy, test_error_unit
+from tests.hw.local_error.engine_side import send, take
 from tests.hw.local_error.test_classifier import scores
 from tests.hw.local_error.test_feedback import local_errors
 
@@ -28,7 +29,7 @@ PLANS = st.builds(
 @given(plan=PLANS, rule=st.sampled_from(Rule), seed=st.integers(0, 2**32))
 @settings(deadline=None, max_examples=10)
 def test_samples(plan, rule, seed):
-    rng, layer, width = random.Random(seed), plan.layer, plan.drain_width
+    rng, layer = random.Random(seed), plan.layer
     dut = LocalError(plan=plan, lead=LEAD)
     samples = [
         (
@@ -47,19 +48,7 @@ def test_samples(plan, rule, seed):
         ctx.set(dut.lr, layer.lr)
         ctx.set(dut.result.ready, 1)
         for command, label, y in samples:
-            padded = [*y, *[0] * (plan.sample_beats * width - layer.neurons)]
-            while not ctx.get(dut.score_room.space):
-                await ctx.tick()
-            for beat in range(plan.sample_beats):
-                last = beat == plan.sample_beats - 1
-                ctx.set(dut.score_room.reserve, last)
-                ctx.set(dut.activations.payload.header, {"command": command, "label": label})
-                ctx.set(dut.activations.payload.y, padded[beat * width : (beat + 1) * width])
-                ctx.set(dut.activations.payload.last, last)
-                ctx.set(dut.activations.valid, 1)
-                await ctx.tick()
-            ctx.set(dut.score_room.reserve, 0)
-            ctx.set(dut.activations.valid, 0)
+            await send(ctx, dut, plan, command, label, y)
             while not ctx.get(dut.gradients.update.valid):
                 await ctx.tick()
             e = errors(layer, scores(layer, y), label)
@@ -74,23 +63,10 @@ def test_samples(plan, rule, seed):
                     await ctx.tick()
                 assert beats == expected
                 continue
-            g = [*local_errors(layer, rule, e, [v > 0 for v in y]), *padded[layer.neurons :]]
-            for group in range(plan.groups):
-                while not ctx.get(dut.gradients.ready):
-                    await ctx.tick()
-                # The last beat comes at most `LEAD` clocks later, and is noted in the next.
-                await ctx.tick().repeat(LEAD + 2)
-                lanes = [v << plan.lr_max - plan.lr_min for v in g[group * layer.lanes :]]
-                lanes = lanes[: layer.lanes]
-                expected.extend(
-                    (index, lanes[index * width :][:width]) for index in range(plan.beats)
-                )
+            g = local_errors(layer, rule, e, [v > 0 for v in y])
+            async for group in take(ctx, dut, plan, g, lead=LEAD):
+                expected.extend(group)
                 assert beats == expected
-                assert ctx.get(dut.gradients.complete)
-                assert ctx.get(dut.gradients.some) == any(lanes)
-                ctx.set(dut.gradients.advance, 1)
-                await ctx.tick()
-                ctx.set(dut.gradients.advance, 0)
         await ctx.tick().repeat(layer.classes + 5)
 
     async def watch(ctx):

@@ -2,6 +2,7 @@
 """A classifier that is trained, in its place in the local error, against plain integers."""
 
 import random
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hw.local_error.trained_classifier import feedback_latency, score_latency
 from hw.ports import Command, Rule
 from hw.primitives import PORTABLE
 from tests.hw.bench import clip, plan, simulate, sink, source
+from tests.hw.local_error.engine_side import padded, send, take
 
 HIGH = 2**15 - 1
 
@@ -122,21 +124,7 @@ class Bench:
     async def sample(self, ctx, command, label, y, rule=Rule.TLC):
         """Send a sample; if it trains, take its local errors, else go on at once."""
         p, dut, twin = self.plan, self.dut, self.twin
-        width = p.drain_width
-        padded = [*y, *[0] * (p.sample_beats * width - p.layer.neurons)]
-        for beat in range(p.sample_beats):
-            await self.pause(ctx)
-            last = beat == p.sample_beats - 1
-            while last and not ctx.get(dut.score_room.space):
-                await ctx.tick()
-            ctx.set(dut.score_room.reserve, last)
-            ctx.set(dut.activations.payload.header, {"command": command, "label": label})
-            ctx.set(dut.activations.payload.y, padded[beat * width : (beat + 1) * width])
-            ctx.set(dut.activations.payload.last, last)
-            ctx.set(dut.activations.valid, 1)
-            await ctx.tick()
-            ctx.set(dut.score_room.reserve, 0)
-            ctx.set(dut.activations.valid, 0)
+        await send(ctx, dut, p, command, label, y, pause=self.pause)
         s = twin.scores(y)
         e = twin.errors(s, label) if command == Command.TRAIN else [0] * p.layer.classes
         self.expected_made.append((s, e))
@@ -146,30 +134,20 @@ class Bench:
             while len(self.made) < len(self.expected_made):
                 await ctx.tick()
             if any(e) and rule != Rule.FROZEN:
-                await self.groups(ctx, [*twin.local_errors(e, y), *padded[p.layer.neurons :]])
+                await self.groups(ctx, twin.local_errors(e, y))
                 twin.update(e, y)
 
     async def groups(self, ctx, g):
         """Take local errors group by group."""
-        p, port = self.plan, self.dut.gradients
-        for group in range(p.groups):
-            while not ctx.get(port.ready):
-                await ctx.tick()
-            # The last beat comes at most `lead` clocks later, and is noted in the next.
-            await ctx.tick().repeat(self.lead + 2)
-            lanes = g[group * p.lanes : (group + 1) * p.lanes]
-            width, shift = p.drain_width, p.lr_max - p.lr_min
-            beats = [lanes[k * width : (k + 1) * width] for k in range(p.beats)]
-            self.expected_g += beats
-            self.expected_beats += [(k, [v << shift for v in b]) for k, b in enumerate(beats)]
-            assert self.g == self.expected_g
+        p = self.plan
+        values, width = padded(p, g), p.drain_width
+        made = iter([values[first : first + width] for first in range(0, len(values), width)])
+        async for group in take(ctx, self.dut, p, g, lead=self.lead):
+            self.expected_beats += group
+            self.expected_g += islice(made, p.beats)
             assert self.beats == self.expected_beats
-            assert ctx.get(port.complete)
-            assert ctx.get(port.some) == any(lanes)
+            assert self.g == self.expected_g
             await self.pause(ctx)
-            ctx.set(port.advance, 1)
-            await ctx.tick()
-            ctx.set(port.advance, 0)
 
     async def command(self, ctx, command):
         """Send a packet that is no sample."""
