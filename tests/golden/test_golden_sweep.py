@@ -80,7 +80,10 @@ def test_exhibit(path):
     assert "| **12** | 85.00 | 80.00 | 90.00 | 85.00 | 99,840 |" in lines
     assert "| 8 sr | 25.00 | 25.00 | 25.00 | 95.00 | 66,560 |" in lines
     assert f"| small | 12.50 | 12.50 | 12.50 | 12.50 | {9 * 65 * 12:,} |" in lines
-    assert "digits (64-64-64) varied, 1 or 2 epochs in batches of 8, runs of each point: 2;" in lines[0]
+    assert (
+        "digits (64-64-64) varied, 1 or 2 epochs in batches of 8, runs of each point: 2;"
+        in lines[0]
+    )
 
 
 def test_command(path, tmp_path, capsys):
@@ -109,10 +112,14 @@ def test_quick(path, tmp_path, capsys):
     path.write_text(STUDY.replace("epochs = 1", "epochs = 3"))
     command = ["sweep", str(path), "--quick", "--jobs", "1", "--out", str(tmp_path / "out")]
     assert cli.main(command) == 0
-    assert "varied, 1 or 2 epochs in batches of 8, runs of each point: 1;" in capsys.readouterr().out
+    assert (
+        "varied, 1 or 2 epochs in batches of 8, runs of each point: 1;" in capsys.readouterr().out
+    )
     # What is asked for beside it counts.
     assert cli.main([*command, "--seeds", "2"]) == 0
-    assert "varied, 1 or 2 epochs in batches of 8, runs of each point: 2;" in capsys.readouterr().out
+    assert (
+        "varied, 1 or 2 epochs in batches of 8, runs of each point: 2;" in capsys.readouterr().out
+    )
 
 
 def test_the_studies_of_the_project_are_valid():
