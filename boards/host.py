@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from golden.errors import InputError, RunError, quoted
-from golden.spec import MARGIN_LIMIT, TRAINED_BITS, LayerSpec, NetworkSpec
+from golden.layer_spec import MARGIN_LIMIT, TRAINED_BITS, LayerSpec
+from golden.spec import NetworkSpec
 from golden.weights import Weights
 from hw.link_limits import body_max, register_bytes
 from hw.plan import LayerPlan

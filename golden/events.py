@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from golden.layer_spec import LayerSpec
 from golden.model import Step
-from golden.spec import LayerSpec, NetworkSpec
+from golden.spec import NetworkSpec
 
 __all__ = ["COUNTS", "count", "count_layer", "dense"]
 

@@ -19,7 +19,7 @@ frozen makes no updates.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from golden.spec import LayerSpec
+from golden.layer_spec import LayerSpec
 
 if TYPE_CHECKING:
     # What explains the counts shall not wait for it.

@@ -20,6 +20,7 @@ from torch.linalg import vector_norm
 
 from golden import lfsr, spec
 from golden.health import Health
+from golden.layer_spec import LayerSpec
 from golden.loss import cross_entropy
 
 __all__ = ["IntegerLayer", "IntegerNetwork", "Step", "exact", "rs"]
@@ -158,7 +159,7 @@ class IntegerLayer:
         If updates with a momentum are to be rounded stochastically.
     """
 
-    def __init__(self, layer: spec.LayerSpec, momentum: int = 0):
+    def __init__(self, layer: LayerSpec, momentum: int = 0):
         if momentum and layer.sr:
             raise ValueError("there is no momentum with sr; remove either")
         self.spec = layer
@@ -397,7 +398,7 @@ class IntegerNetwork:
         return self._away_of[labels.long()]
 
 
-def _random_classifier(layer: spec.LayerSpec, seed: int) -> Tensor:
+def _random_classifier(layer: LayerSpec, seed: int) -> Tensor:
     """Draw a classifier (N, C): sums of odd numbers (contract, "Gaussian classifiers")."""
     count = layer.classes * layer.terms
     if layer.source == "array":

@@ -7,7 +7,7 @@ from math import gcd
 
 import numpy as np
 
-from golden.spec import splitmix64
+from golden.layer_spec import splitmix64
 
 __all__ = ["base", "order", "pieces", "stride"]
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from golden import spec
 from golden.exhibit import COLOURS, Exhibit, drawing, plain, table
+from golden.layer_spec import LAYER_KEYS
 from golden.runs import Integer, Outcome, Run
 from golden.tables import Table, read
 
@@ -27,7 +28,7 @@ STUDIES = spec.CONFIGS / "studies"
 TOP_KEYS = ("batch", "epochs", "lr_step", "schedule")
 STUDY_KEYS = ("network", "seeds", "axis", *TOP_KEYS)
 AXIS_KEYS = ("name", "points")
-POINT_KEYS = ("at", "series", "momentum", *TOP_KEYS, *spec.LAYER_KEYS)
+POINT_KEYS = ("at", "series", "momentum", *TOP_KEYS, *LAYER_KEYS)
 #: Panels of the figure side by side.
 COLUMNS = 3
 #: The longest labels that are written level.
@@ -136,7 +137,7 @@ def _vary(base: dict, point: Table) -> dict:
         if not isinstance(neurons, list) or not neurons:
             raise point.error("neurons", "must be a list: those of each layer")
         layers = [{**layers[0], "neurons": count} for count in neurons]
-    changes = {key: given[key] for key in spec.LAYER_KEYS if key in given and key != "neurons"}
+    changes = {key: given[key] for key in LAYER_KEYS if key in given and key != "neurons"}
     top = {key: given[key] for key in TOP_KEYS if key in given}
     return {**base, **top, "layer": [{**layer, **changes} for layer in layers]}
 

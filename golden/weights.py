@@ -31,7 +31,8 @@ import numpy as np
 from golden.data import Data, Scaling
 from golden.errors import InputError, quoted, shown
 from golden.files import replacing
-from golden.spec import TRAINED_BITS, NetworkSpec
+from golden.layer_spec import TRAINED_BITS
+from golden.spec import NetworkSpec
 
 __all__ = ["Weights", "WeightsError", "load", "save", "size_of"]
 

@@ -8,7 +8,8 @@ are those of a placed design: a tenth more, since carry chains take some at thei
 
 from functools import cache
 
-from golden.spec import TRAINED_BITS, NetworkSpec
+from golden.layer_spec import TRAINED_BITS
+from golden.spec import NetworkSpec
 
 from .devices import Resources
 from .engine import draws

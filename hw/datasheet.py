@@ -10,7 +10,8 @@ from amaranth.hdl import Shape
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
-from golden.spec import FORMATS, TRAINED_BITS, NetworkSpec
+from golden.layer_spec import FORMATS, TRAINED_BITS
+from golden.spec import NetworkSpec
 
 from .estimate import estimate
 from .example import example

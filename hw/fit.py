@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from golden.errors import shown
-from golden.spec import FORMATS, LayerSpec, NetworkSpec
+from golden.layer_spec import FORMATS, LayerSpec
+from golden.spec import NetworkSpec
 
 from .cells import layer_cells, link_cells, list_cells
 from .clocks import Density, step_clocks, typical

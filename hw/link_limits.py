@@ -8,7 +8,8 @@ board, knows them too.
 from collections.abc import Iterator
 from math import ceil
 
-from golden.spec import LayerSpec, NetworkSpec
+from golden.layer_spec import LayerSpec
+from golden.spec import NetworkSpec
 
 __all__ = [
     "BODY_MAX",

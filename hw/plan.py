@@ -8,7 +8,7 @@ from math import ceil
 from amaranth.hdl import Shape
 
 from golden.errors import InputError
-from golden.spec import TRAINED_BITS, LayerSpec
+from golden.layer_spec import TRAINED_BITS, LayerSpec
 
 from .trained_plan import TrainedPlan, shared
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from golden.errors import shown
-from golden.spec import LayerSpec, NetworkSpec
+from golden.layer_spec import LayerSpec
+from golden.spec import NetworkSpec
 
 from .clocks import Density
 from .devices import BOARDS, Resources

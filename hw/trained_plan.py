@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, comb, prod
 
-from golden.spec import TRAINED_BITS
+from golden.layer_spec import TRAINED_BITS
 
 __all__ = ["TrainedPlan", "choices", "shared"]
 

@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.spec import TRAINED_BITS
+from golden.layer_spec import TRAINED_BITS
 
 from .parts.register_slice import RegisterSlice
 from .plan import LayerPlan

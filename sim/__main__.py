@@ -20,7 +20,8 @@ from golden.cli import (
     program,
 )
 from golden.errors import quoted
-from golden.spec import MARGIN_LIMIT, NetworkSpec
+from golden.layer_spec import MARGIN_LIMIT
+from golden.spec import NetworkSpec
 from hw.description import describe
 from hw.ports import CLOCK_COUNTERS
 

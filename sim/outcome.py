@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from golden.events import dense
+from golden.layer_spec import LayerSpec
 from golden.schedule import Growth
-from golden.spec import LayerSpec, NetworkSpec
+from golden.spec import NetworkSpec
 from golden.weights import Weights
 from hw.ports import COUNTERS
 

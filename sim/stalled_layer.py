@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 
-from golden.spec import splitmix64
+from golden.layer_spec import splitmix64
 from hw.layer import Layer
 from hw.plan import LayerPlan
 from hw.primitives import Primitives

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.spec import TRAINED_BITS
+from golden.layer_spec import TRAINED_BITS
 from hw.plan import LayerPlan
 
 from ..frames import HEADER

@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.spec import TRAINED_BITS
+from golden.layer_spec import TRAINED_BITS
 
 from ..parts.pipeline import delayed
 from ..plan import LayerPlan

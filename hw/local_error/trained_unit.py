@@ -7,7 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.spec import TRAINED_BITS
+from golden.layer_spec import TRAINED_BITS
 
 from ..parts.pipeline import adder_tree, delayed, tree_delay
 from ..plan import LayerPlan, signed_width

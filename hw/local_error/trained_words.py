@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.spec import TRAINED_BITS
+from golden.layer_spec import TRAINED_BITS
 
 from ..parts.lfsr import LFSR, odd
 from ..plan import LayerPlan

@@ -13,6 +13,7 @@ import numpy as np
 
 from golden import spec
 from golden.events import COUNTS
+from golden.layer_spec import TRAINED_BITS
 from golden.model import IntegerNetwork
 from golden.training import weights_of
 from golden.weights import Weights
@@ -144,7 +145,7 @@ class Material:
                 weights[asleep[group]] = -1 << layer.wb - 1
             W.append(weights)
             trained = layer.rule == "tlc"
-            V.append(matrix(spec.TRAINED_BITS, layer.neurons, layer.classes) if trained else None)
+            V.append(matrix(TRAINED_BITS, layer.neurons, layer.classes) if trained else None)
         return Weights(W=tuple(W), V=tuple(V))
 
     def _settled(self) -> Weights:

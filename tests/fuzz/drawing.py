@@ -7,7 +7,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from golden.errors import InputError
-from golden.spec import ROUNDED_BITS, SOURCES
+from golden.layer_spec import ROUNDED_BITS, SOURCES
 from hw.ports import Rule
 from sim.stalled_layer import STREAMS
 

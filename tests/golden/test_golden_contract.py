@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from golden import lfsr, loss
+from golden.layer_spec import splitmix64
 from golden.model import IntegerNetwork
 from golden.order import order, stride
-from golden.spec import parse, splitmix64
+from golden.spec import parse
 from hw.parts.lfsr import bits
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,9 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from golden.layer_spec import FORMATS
 from golden.model import IntegerNetwork
-from golden.spec import FORMATS, SpecError, parse
+from golden.spec import SpecError, parse
 from tests.golden.reference import Reference, check_step, noise
 
 #: Keys that are for classifiers that are trained.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from golden.spec import CONFIGS, SpecError, find, load, parse, splitmix64
+from golden.layer_spec import splitmix64
+from golden.spec import CONFIGS, SpecError, find, load, parse
 
 TINY = {"inputs": 4, "classes": 10, "seed": 1, "layer": [{"neurons": 2, "lanes": 1}]}
 
@@ -172,7 +173,7 @@ def test_the_accumulator_limit_is_a_guard(monkeypatch):
         (23, {"neurons": 9999}, "mb: the accumulator of s would need 24 bits, over"),
         (24, {"neurons": 2, "fe": 16, "mb": 8}, "fe: the accumulator of g would need 29 bits"),
     ):
-        monkeypatch.setattr("golden.spec.ACCUMULATOR_LIMIT", limit)
+        monkeypatch.setattr("golden.layer_spec.ACCUMULATOR_LIMIT", limit)
         with pytest.raises(SpecError) as error:
             parse(TINY | {"layer": [layer]}, "t.toml")
         assert message in str(error.value)

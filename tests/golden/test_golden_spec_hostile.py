@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from golden import spec
+from golden.layer_spec import LAYER_KEYS
 from golden.spec import CONFIGS, SpecError, find, load, parse
 
 TINY = {"inputs": 4, "classes": 10, "layer": [{"neurons": 2}]}
@@ -45,7 +45,7 @@ def test_wrong_values(key, value):
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-@pytest.mark.parametrize("key", [*spec.LAYER_KEYS])
+@pytest.mark.parametrize("key", [*LAYER_KEYS])
 def test_wrong_values_in_a_layer(key, value):
     with pytest.raises(SpecError) as error:
         parse(TINY | {"layer": [{"neurons": 2, "rule": "tlc", key: value}]}, "t.toml")

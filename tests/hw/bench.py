@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from hypothesis import strategies as st
 
 from golden import spec
-from golden.spec import ROUNDED_BITS
+from golden.layer_spec import ROUNDED_BITS
 from hw.local_error.random_weights import fields
 from hw.parts.lfsr import bits
 from hw.plan import LayerPlan

@@ -5,6 +5,7 @@ import numpy as np
 
 from golden import spec
 from golden.data import Data
+from golden.layer_spec import TRAINED_BITS
 from golden.weights import Weights
 
 
@@ -54,7 +55,7 @@ def any_weights(network, seed):
     return Weights(
         W=tuple(matrix(p.wb, p.neurons, p.columns) for p in network.layers),
         V=tuple(
-            matrix(spec.TRAINED_BITS, p.neurons, p.classes) if p.rule == "tlc" else None
+            matrix(TRAINED_BITS, p.neurons, p.classes) if p.rule == "tlc" else None
             for p in network.layers
         ),
     )

@@ -6,7 +6,7 @@ from math import ceil
 
 import pytest
 
-from golden.spec import splitmix64
+from golden.layer_spec import splitmix64
 from hw.plan import LayerPlan
 from hw.ports import Command
 from sim.sparse_beats import SparseBeats

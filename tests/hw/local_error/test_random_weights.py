@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.spec import SOURCES
+from golden.layer_spec import SOURCES
 from hw.local_error.random_weights import ClassifierWeights, FeedbackWeights, couple, fields
 from hw.ports import Rule
 from tests.hw.bench import plan, simulate
