@@ -99,14 +99,13 @@ class Row:
         )
 
     def integer(self, *, data: str, seed: int, epochs: int, neurons: int) -> runs.Integer | None:
-        """Make the run of the integer counterpart, if there is one.
-
-        Only local errors are in the contract; with Gaussian classifiers none is trained.
-        """
+        """Make the run of the integer counterpart, if there is one: only local errors have one."""
         rule = self.settings["rule"]
-        if rule not in LOCAL_RULES or self.settings.get("init") == "gaussian":
+        if rule not in LOCAL_RULES:
             return None
         layer = {"neurons": neurons, "rule": rule, "lr": 7 if rule == "scfb" else 6}
+        if self.settings.get("init") == "gaussian":
+            layer["init"] = "gauss"
         if self.settings.get("dropout"):
             layer["dropout"] = DROPOUT
         network = {

@@ -189,9 +189,9 @@ model, with the arithmetic of its hardware.
   {NEAR_CHANCE:.0f} %.
 - Dropout (DO) drops {DROPOUT / 8:.0%} of each layer's neurons. The paper does not give its rate;
   with half of them, the third layer of LEL(SCFB) diverges.
-- LEL(SYM) + DO/GI has no integer counterpart: classifier weights of the hardware are uniform odd
-  integers. Feedback alignment (FA) and backpropagation (BP) have none either: they need a backward
-  pass. FA has batch normalisation, as section 3.1 says.
+- Gaussian classifier weights (GI) are sums of a few uniform odd numbers in integers
+  (docs/contract.md, Gaussian classifiers). Feedback alignment (FA) and backpropagation (BP) have no
+  integer counterpart: they need a backward pass. FA has batch normalisation, as section 3.1 says.
 - Rates fall after every quarter of the epochs: by 5 in floats, by 2 in integers. Batches are of
   {BATCH} samples in floats, of {INTEGER_BATCH} in integers."""
     with drawing():
