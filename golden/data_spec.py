@@ -4,12 +4,22 @@
 import os
 import re
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from golden.errors import quoted, shown
 from golden.tables import Table
 
-__all__ = ["DATA_SIZES", "NAME", "NONZERO", "SCALES", "DataSpec", "data_of", "sizes_of"]
+__all__ = [
+    "DATA_SHAPES",
+    "DATA_SIZES",
+    "NAME",
+    "NONZERO",
+    "SCALES",
+    "DataSpec",
+    "data_of",
+    "sizes_of",
+]
 
 #: Inputs and classes of the data sets that have names of the project's.
 DATA_SIZES = {
@@ -19,6 +29,8 @@ DATA_SIZES = {
     "breast-cancer": (30, 2),
     "cifar10": (3072, 10),
 }
+#: (Channels, rows, columns) of those that are images.
+DATA_SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 #: Those that have no test set.
 WHOLE = ("wine", "breast-cancer")
 #: Share of the training inputs that are not 0, of those sets in which many are 0.
@@ -93,32 +105,61 @@ def data_of(top: Table, folder: Path) -> DataSpec | None:
     return DataSpec(source, path, label, None if test is None else float(test), scale)
 
 
-def sizes_of(top: Table, data: DataSpec | None) -> tuple[int, int]:
-    """Find inputs and classes: those given, those of the data, or both, if they agree."""
+def sizes_of(top: Table, data: DataSpec | None) -> tuple[int, int, tuple[int, ...] | None]:
+    """Find inputs, classes, and the shape of an image: those given, those of the data, or both.
+
+    Raises
+    ------
+    SpecError
+        If they do not agree, or some are missing.
+    """
+    shape = _shape(top)
     keys, limits = ("inputs", "classes"), ((1, 65535), (2, 1024))
-    given = [key in top.table for key in keys]
+    given = ["inputs" in top.table or shape is not None, "classes" in top.table]
     sizes: tuple[int | None, int | None] = None, None
+    known = None
     if data is None:
         if not given[0]:
             raise top.error("data", f"is missing; give one of {', '.join(DATA_SIZES)}, a path, or "
                             "inputs")  # fmt: skip
     elif data.path is None and data.source in DATA_SIZES:
-        sizes = DATA_SIZES[data.source]
+        sizes, known = DATA_SIZES[data.source], DATA_SHAPES.get(data.source)
     else:
         # It is not needed for a set that has a name of the project's.
         from golden.data import MissingError, load
 
         try:
             found = load(data)
-            sizes = found.inputs, found.classes
+            sizes, known = (found.inputs, found.classes), found.image
         except MissingError as error:
             # What does not need it can be done all the same.
             if not all(given):
                 raise top.error("data", str(error)) from None
+    if shape is not None and known is not None and shape != known:
+        raise top.error("shape", f"must be {[*known]} for {shown(Path(str(data)))}, not {[*shape]}")
+    numbers = top.table.get("inputs", sizes[0])
+    if shape is not None and numbers not in (None, prod(shape)):
+        raise top.error("shape", f"must have {shown(numbers)} numbers, not {prod(shape)}")
+    shape = shape or known
     made = []
     for key, size, (low, high) in zip(keys, sizes, limits, strict=True):
-        value = top.integer(key, low, high, size)
+        value = top.integer(key, low, high, prod(shape) if key == "inputs" and shape else size)
         if size is not None and value != size:
             raise top.error(key, f"must be {size} for {shown(Path(str(data)))}, not {value}")
         made.append(value)
-    return made[0], made[1]
+    return made[0], made[1], shape
+
+
+def _shape(top: Table) -> tuple[int, ...] | None:
+    """Read the shape of an image."""
+    shape = top.table.get("shape")
+    if shape is None:
+        return None
+    whole = isinstance(shape, list) and all(
+        isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 65535 for n in shape
+    )
+    if not whole or len(shape) != 3:
+        raise top.error(
+            "shape", f"must be [channels, rows, columns], each at least 1, not {quoted(shape)}"
+        )
+    return tuple(shape)

@@ -89,21 +89,18 @@ class Health:
         )
         self._alive: Tensor | None = None
 
-    def see(self, x: "Tensor", y: "Tensor", e: "Tensor", g: "Tensor", u: "Tensor | None"):
-        """Count a step: x (B, M + 1), y (B, N), e (B, C), g (B, N), and u (N, M + 1) if there are.
+    def see(self, y: "Tensor", e: "Tensor", updates: int, u: "Tensor | None"):
+        """Count a step: y (B, N) and e (B, C), and if there are updates, their number and u.
 
-        All are integers, and u is what the weights were to change by.
+        All are integers, and u (rows, M + 1) is what the weights were to change by.
         """
         counts = self._counts
-        counts["samples"] += len(x)
+        counts["samples"] += len(y)
         counts["saturated"] += _some(y == self.layer.y_max)
         counts["no_error"] += len(e) - _some(e.any(1))
         alive = y.any(0)
         self._alive = alive if self._alive is None else self._alive | alive
         if u is not None:
-            # In one sample no sum is 0 but those of a factor that is; doubles hold every other.
-            alone = len(x) == 1
-            updates = _some(g) * _some(x) if alone else _some(g.double().T @ x.double())
             counts["updates"] += updates
             counts["updates_lost"] += updates - _some(u)
 

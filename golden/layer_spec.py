@@ -4,6 +4,7 @@
 import math
 from dataclasses import dataclass
 
+from golden.conv_spec import CONV_KEYS, ConvSpec, conv_of
 from golden.errors import quoted
 from golden.tables import Table
 
@@ -15,6 +16,7 @@ __all__ = [
     "ROUNDED_BITS",
     "SOURCES",
     "TRAINED_BITS",
+    "Around",
     "LayerSpec",
     "layer_of",
     "splitmix64",
@@ -22,6 +24,7 @@ __all__ = [
 
 #: What `lanes` says where they are to be chosen.
 AUTO = "auto"
+KINDS = ("dense", "conv")
 RULES = ("sym", "scfb", "random", "frozen", "tlc")
 LOSSES = ("hinge", "ce")
 INITS = ("uniform", "gauss")
@@ -57,10 +60,14 @@ FORMATS = {
     "lr": (0, 24),
     "init_bits": (1, 17),
     "ms": (-8, 24),
+    "gs": (-8, 24),
     "dropout": (0, 7),
     "lrv": (0, 24),
 }
-LAYER_KEYS = ("neurons", "rule", "loss", "init", "source", "sr", "margin", "health", *FORMATS)
+LAYER_KEYS = (
+    "kind", "neurons", *CONV_KEYS, "rule", "loss", "init", "source", "sr", "margin", "health",
+    *FORMATS,
+)  # fmt: skip
 
 
 def splitmix64(x: int) -> int:
@@ -91,7 +98,12 @@ class LayerSpec:
     each; `source` what makes their bits; `sr` whether updates are rounded stochastically; `lrv` the
     rate 2^-lrv of a classifier that is trained; `margin` from where on samples that are inferred
     leave after the layer, None where they cannot; `exits_below` whether they can below it; `health`
-    whether hardware counts what `golden.health` does, which changes no bit.
+    whether hardware counts what `golden.health` does, which changes no bit; `conv` the shape of a
+    layer of convolutions, None of one that is fully connected; `gs` the bits by which sums of the
+    feedback are shifted right to become local errors.
+
+    `inputs` and `neurons` are the numbers that come in and go out; of convolutions these are the
+    features.
     """
 
     index: int
@@ -115,6 +127,7 @@ class LayerSpec:
     lr: int
     init_bits: int
     ms: int
+    gs: int
     dropout: int
     sr: bool
     lrv: int
@@ -122,6 +135,7 @@ class LayerSpec:
     exits_below: bool
     health: bool
     seeds: tuple[int, ...]
+    conv: ConvSpec | None = None
 
     @property
     def exits(self) -> bool:
@@ -138,14 +152,34 @@ class LayerSpec:
         return min(2**self.fx, 128)
 
     @property
+    def fan_in(self) -> int:
+        """Inputs that a neuron has a weight for, M."""
+        return self.conv.fan_in if self.conv else self.inputs
+
+    @property
+    def rows(self) -> int:
+        """Neurons with weights of their own: the maps, of convolutions."""
+        return self.conv.maps if self.conv else self.neurons
+
+    @property
     def columns(self) -> int:
-        """Weights per neuron, the bias included."""
-        return self.inputs + 1
+        """Weights of such a neuron, the bias included."""
+        return self.fan_in + 1
 
     @property
     def weights(self) -> int:
         """Weights of the layer, the biases included."""
-        return self.neurons * self.columns
+        return self.rows * self.columns
+
+    @property
+    def seen(self) -> int:
+        """Numbers that the classifier sees: the activations, or sums of them."""
+        return self.conv.seen if self.conv else self.neurons
+
+    @property
+    def x_bound(self) -> int:
+        """Largest magnitude of an input, also where the layer below has fewer bits than 8."""
+        return 128 if self.conv and self.conv.signed else 255
 
     @property
     def y_max(self) -> int:
@@ -169,11 +203,8 @@ class LayerSpec:
 
     @property
     def z_bound(self) -> int:
-        """Largest magnitude of z, and of every sum of some of its terms.
-
-        Of inputs of 8 bits, also where the layer below has activations of fewer.
-        """
-        return (255 * self.inputs + self.one) << (self.wb - 1)
+        """Largest magnitude of z, and of every sum of some of its terms."""
+        return (self.x_bound * self.fan_in + self.one) << (self.wb - 1)
 
     @property
     def s_bound(self) -> int:
@@ -188,17 +219,22 @@ class LayerSpec:
     @property
     def g_bound(self) -> int:
         """Largest magnitude of a local error."""
-        if self.scale <= 0:
-            return self.feedback_bound << -self.scale
-        return (self.feedback_bound + (1 << self.scale >> 1)) >> self.scale
+        if self.gs <= 0:
+            return self.feedback_bound << -self.gs
+        return (self.feedback_bound + (1 << self.gs >> 1)) >> self.gs
 
     def update_bound(self, batch: int) -> int:
-        """Largest magnitude of sum_b g x over a batch, and of its partial sums."""
-        return batch * self.g_bound * 255
+        """Largest magnitude of a sum of g x over a batch, and of its partial sums.
+
+        In convolutions it is also one over positions.
+        """
+        positions = self.conv.side**2 if self.conv else 1
+        return batch * positions * self.g_bound * self.x_bound
 
     def update_shift(self, lr: int) -> int:
-        """Bits by which sum_b g x is shifted right to become an update; may be negative."""
-        return self.fe + self.fx - self.fw + lr
+        """Bits by which that sum is shifted right to become an update; may be negative."""
+        fg = self.fe + self.scale - self.gs
+        return fg + self.fx - self.fw + lr
 
     def classifier_update_bound(self, batch: int) -> int:
         """Largest magnitude of sum_b e y over a batch, and of its partial sums."""
@@ -210,12 +246,30 @@ class LayerSpec:
         return self.fe + self.fy - TRAINED_FRACTION + self.lrv
 
 
-def layer_of(
-    table: Table, below: list[LayerSpec], inputs: int, classes: int, seed: int, batch: int
-) -> LayerSpec:
-    """Read and check the table of the layer on top of those `below`.
+@dataclass(frozen=True)
+class Around:
+    """What a layer needs to know of its network.
 
-    `inputs` are those of the network, and `batch` how many samples an update sums up.
+    Parameters
+    ----------
+    inputs, shape
+        Of the network: their number, and (channels, rows, columns) where they are an image.
+    classes, seed, batch
+        Of the network.
+    convolutional
+        Whether any of its layers is.
+    """
+
+    inputs: int
+    shape: tuple[int, ...] | None
+    classes: int
+    seed: int
+    batch: int
+    convolutional: bool
+
+
+def layer_of(table: Table, below: list[LayerSpec], around: Around) -> LayerSpec:
+    """Read and check the table of the layer on top of those `below`.
 
     Raises
     ------
@@ -226,11 +280,13 @@ def layer_of(
     def number(key: str, default: int) -> int:
         return table.integer(key, *FORMATS[key], default)
 
-    index = len(below)
+    index, inputs, classes = len(below), around.inputs, around.classes
     if below:
         inputs = below[-1].neurons
-    neurons = table.integer("neurons", 1, 65535)
-    fx = number("fx", below[-1].fy if below else 8)
+    conv = _conv(table, below, around)
+    neurons = conv.features if conv else table.integer("neurons", 1, 65535)
+    fan_in, seen = (conv.fan_in, conv.seen) if conv else (inputs, neurons)
+    fx = number("fx", below[-1].fy if below else 7 if conv and conv.signed else 8)
     if below and fx != below[-1].fy:
         raise table.error("fx", f"must be {below[-1].fy}, the fy of the layer below, not {fx}")
     fy, yb, wb, mb, fe = (
@@ -238,8 +294,9 @@ def layer_of(
         for key, default in (("fy", 4), ("yb", 8), ("wb", 12), ("mb", 2), ("fe", 8))
     )
     # Initial weights are below the square root of 6 / M. They get a range of at least twice that.
-    initial = math.sqrt(6 / inputs)
-    fw = number("fw", max(1, min(12, wb - 2 - math.ceil(math.log2(initial)))))
+    initial = math.sqrt(6 / fan_in)
+    fw = wb - 2 - math.ceil(math.log2(initial))
+    fw = number("fw", max(1, fw if conv else min(12, fw)))
     rule = table.choice("rule", RULES, "sym") or "sym"
     loss = table.choice("loss", LOSSES, "hinge") or "hinge"
     if loss == "ce" and fe != SOFTMAX_FRACTION:
@@ -247,7 +304,9 @@ def layer_of(
     if fw + fx < fy:
         raise table.error("fy", f"must be at most fw + fx = {fw + fx}, not {fy}")
     init = table.choice("init", INITS, "uniform") or "uniform"
-    terms, ms = _classifier(mb, neurons + classes, TERMS if init == "gauss" else (1,))
+    # A cell is the sum of several features.
+    share = neurons / seen
+    terms, ms = _classifier(mb, seen + classes, TERMS if init == "gauss" else (1,), share)
     ms = number("ms", ms)
     # Neither a trained classifier, of 12 fraction bits, nor cross-entropy has such a margin.
     if loss == "hinge" and rule != "tlc" and fy + ms < 0:
@@ -273,6 +332,9 @@ def layer_of(
             raise table.error(
                 "ms", f"must be from {least} to {TRAINED_FRACTION} for mb = {mb} in tlc, not {ms}"
             )
+    scale = TRAINED_FRACTION if rule == "tlc" else ms
+    if "gs" in table.table and not around.convolutional:
+        raise table.error("gs", "is for networks with a conv layer; remove it")
     layer = LayerSpec(
         index=index,
         inputs=inputs,
@@ -295,20 +357,22 @@ def layer_of(
         lr=number("lr", 6),
         init_bits=init_bits,
         ms=ms,
+        gs=number("gs", mb + 2 if around.convolutional and rule != "tlc" else scale),
         dropout=number("dropout", 0),
         sr=sr,
         lrv=number("lrv", 9),
         margin=table.number("margin", 0, MARGIN_LIMIT),
         exits_below=bool(below) and below[-1].exits,
         health=table.flag("health"),
-        seeds=tuple(splitmix64(seed * 1024 + index * 16 + k) for k in range(STREAMS)),
+        seeds=tuple(splitmix64(around.seed * 1024 + index * 16 + k) for k in range(STREAMS)),
+        conv=conv,
     )
     for quantity, bound, key, other in (
         ("z", layer.z_bound, "wb", "the number of inputs"),
         ("s", layer.s_bound, "mb", "the number of neurons"),
         ("g", max(layer.feedback_bound, layer.g_bound), "fe", "mb"),
-        ("the update", layer.update_bound(batch), "fe", "the batch"),
-        ("the classifier's update", layer.classifier_update_bound(batch), "fe", "the batch"),
+        ("the update", layer.update_bound(around.batch), "fe", "the batch"),
+        ("the classifier's update", layer.classifier_update_bound(around.batch), "fe", "the batch"),
     ):
         width = bound.bit_length() + 1
         if width > ACCUMULATOR_LIMIT:
@@ -320,8 +384,28 @@ def layer_of(
     return layer
 
 
-def _classifier(mb: int, size: int, known: tuple[int, ...]) -> tuple[int, int]:
-    """Scale a classifier as equation (7) of the paper, of `size` neurons and classes.
+def _conv(table: Table, below: list[LayerSpec], around: Around) -> ConvSpec | None:
+    """Read the shape of a convolutional layer, and check that the layer has no keys of others."""
+    conv = table.choice("kind", KINDS, "dense") == "conv"
+    for key in ("neurons", "lanes", "v_lanes", "sr") if conv else CONV_KEYS:
+        if key in table.table:
+            kind = "dense" if conv else "conv"
+            raise table.error(key, f'is for kind = "{kind}" only; remove it')
+    if not conv:
+        return None
+    if below and below[-1].conv is None:
+        raise table.error(
+            "kind", "a conv layer cannot see positions above a dense one; move it down"
+        )
+    if "cells" in table.table and table.table.get("rule") == "tlc":
+        raise table.error("cells", 'is not for rule = "tlc", which has a weight for each feature')
+    return conv_of(table, around.shape, below[-1].conv if below else None)
+
+
+def _classifier(mb: int, size: int, known: tuple[int, ...], share: float) -> tuple[int, int]:
+    """Scale a classifier as equation (7) of the paper, of `size` numbers that it sees and classes.
+
+    Each of these is the sum of `share` activations.
 
     Returns
     -------
@@ -331,7 +415,7 @@ def _classifier(mb: int, size: int, known: tuple[int, ...]) -> tuple[int, int]:
     """
 
     def wanted(terms: int) -> float:
-        return math.log2(math.sqrt(terms * (4**mb - 1) / 3) / math.sqrt(2 / size))
+        return math.log2(math.sqrt(terms * (4**mb - 1) / 3) / math.sqrt(2 / size) * share)
 
     terms = min(known, key=lambda terms: abs(wanted(terms) - math.floor(wanted(terms) + 0.5)))
     return terms, math.floor(wanted(terms) + 0.5)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from golden.data_spec import NAME, DataSpec, data_of, sizes_of
 from golden.errors import quoted
-from golden.layer_spec import FORMATS, LAYER_KEYS, LayerSpec, layer_of
+from golden.layer_spec import FORMATS, LAYER_KEYS, Around, LayerSpec, layer_of
 from golden.tables import SpecError, Table, read
 
 __all__ = [
@@ -37,7 +37,7 @@ WEIGHTS_LIMIT = 1 << 26
 BATCH_LIMIT = 1 << 26
 NETWORK_KEYS = (
     "name", "data", "label", "test", "scale", "inputs", "classes", "seed", "batch", "epochs",
-    "lr_step", "schedule", "board", "size", "layer",
+    "lr_step", "schedule", "board", "size", "shape", "layer",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ class NetworkSpec:
 
     `epochs` is how often a layer learns from all samples, `passes` how often the network sees them.
     `board` and `size` name what hardware is meant for; nothing here knows whether there is such a
-    board.
+    board. `shape` is (channels, rows, columns) of the inputs, where they are an image.
     """
 
     name: str
@@ -63,6 +63,12 @@ class NetworkSpec:
     path: str
     layers: tuple[LayerSpec, ...]
     inputs: int
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether any layer is."""
+        return any(layer.conv for layer in self.layers)
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -141,7 +147,7 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
     """
     top = Table(table, path, "", NETWORK_KEYS)
     data = data_of(top, Path(path).parent if folder is None else folder)
-    inputs, classes = sizes_of(top, data)
+    inputs, classes, shape = sizes_of(top, data)
     name = table.get("name", Path(path).stem)
     # It names folders, files and a Verilog module.
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -158,26 +164,36 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
     if len(tables) > LAYERS_LIMIT:
         raise top.error("layer", f"at most {LAYERS_LIMIT} layers, not {len(tables)}; remove some")
     batch = top.integer("batch", 1, 65536, 1)
+    around = Around(
+        inputs=inputs,
+        shape=shape,
+        classes=classes,
+        seed=seed,
+        batch=batch,
+        convolutional=any(isinstance(t, dict) and t.get("kind") == "conv" for t in tables),
+    )
     layers: list[LayerSpec] = []
     weights = 0
     for index, entry in enumerate(tables):
         if not isinstance(entry, dict):
             raise top.error("layer", "must be tables; write [[layer]]")
         keys = Table(entry, path, f"layer {index}: ", LAYER_KEYS)
-        layer = layer_of(keys, layers, inputs, classes, seed, batch)
+        layer = layer_of(keys, layers, around)
         if layer.margin is not None and index == len(tables) - 1:
             raise keys.error(
                 "margin", "from the last layer all samples leave; remove it, or add a layer above"
             )
         layers.append(layer)
-        weights += layer.weights + layer.neurons * classes
+        weights += layer.weights + layer.seen * classes
         if weights > WEIGHTS_LIMIT:
             raise keys.error(
                 "neurons",
                 f"up to here the network has {weights} weights, its classifiers' included, over "
                 f"the limit of {WEIGHTS_LIMIT}; lower neurons, inputs or classes",
             )
-        numbers = batch * max(layer.columns, layer.neurons, classes)
+        # Before they are pooled.
+        sums = layer.neurons * (layer.conv.pool**2 if layer.conv else 1)
+        numbers = batch * max(layer.inputs + 1, sums, classes)
         if numbers > BATCH_LIMIT:
             raise keys.error(
                 "neurons",
@@ -198,6 +214,7 @@ def parse(table: dict, path: str, folder: Path | None = None) -> NetworkSpec:
         path=path,
         layers=tuple(layers),
         inputs=inputs,
+        shape=shape,
     )
     if network.schedule != "all" and not network.turns:
         raise top.error(

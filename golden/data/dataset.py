@@ -72,6 +72,12 @@ class Data:
         return self.train_x.shape[1]
 
     @property
+    def image(self) -> tuple[int, ...] | None:
+        """(Channels, rows, columns) of a sample, where it is an image."""
+        shape = self.shape or ()
+        return {2: (1, *shape), 3: shape}.get(len(shape))
+
+    @property
     def classes(self) -> int:
         """Number of the classes."""
         return len(self.labels)

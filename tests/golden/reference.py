@@ -42,7 +42,15 @@ class Reference:
     def infer(self, x):
         """Give y and s."""
         y = [v * (8 - self.p.dropout) >> 3 for v in self.forward(x)[1]]
-        return y, self.scores(y)
+        return y, self.scores(self.seen(y))
+
+    def seen(self, y):
+        """Give what the classifier sees of y."""
+        return y
+
+    def row(self, n):
+        """Give the row of K that is for y[n]."""
+        return self.k[n]
 
     def train(self, samples, lr):
         """Make a step with pairs of inputs and label; give y, s, e and g of all."""
@@ -52,15 +60,17 @@ class Reference:
             x, y = self.forward(x)
             if p.dropout:
                 y = [0 if self.field(3, 3) < p.dropout else v for v in y]
-            s = self.scores(y)
+            s = self.scores(self.seen(y))
             e = {"hinge": hinge, "ce": softmax}[p.loss](s, label, p.fy + ms, p.fe)
+            if tlc:
+                self.k = self.mc
             g = [
-                shift(sum(k[c] * e[c] for c in self.classes), ms) if v > 0 else 0
-                for k, v in zip(self.mc if tlc else self.k, y, strict=True)
+                shift(sum(self.row(n)[c] * e[c] for c in self.classes), p.gs) if v > 0 else 0
+                for n, v in enumerate(y)
             ]
             made.append((x, y, s, e, g))
         if p.rule != "frozen":
-            self.update(made, p.fe + p.fx - p.fw + lr)
+            self.update(made, p.fe + ms - p.gs + p.fx - p.fw + lr)
         if tlc:
             for n in range(p.neurons):
                 for c in self.classes:

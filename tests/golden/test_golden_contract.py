@@ -5,6 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,10 +100,27 @@ def test_batch():
     assert net.layers[0].W.tolist() == VALUES["batch"]["W"]
 
 
+@pytest.mark.parametrize("value", VALUES["convolution"], ids=lambda value: str(value["shape"]))
+def test_convolution(value):
+    channels, size, _ = value["shape"]
+    b, c, r, q = np.mgrid[:3, :channels, :size, :size]
+    x = torch.from_numpy(((37 * r + 91 * q + 53 * c + 29 * b) % 256).astype(np.uint8)).flatten(1)
+    labels = VALUES["samples"]["label"]
+    layer = {"kind": "conv", "maps": 2, "kernel": 3, "pool": 2, "loss": "ce"}
+    table = {"shape": value["shape"], "classes": 10, "seed": 1, "layer": [layer]}
+    one, whole = (IntegerNetwork(parse(table | {"batch": n}, "check")) for n in (1, 3))
+    assert one.layers[0].W.tolist() == value["start"]
+    steps = [one.train(x[k : k + 1], labels[k : k + 1])[0] for k in range(3)]
+    assert all(getattr(steps[0], key)[0].tolist() == value[key] for key in "yseg")
+    assert one.layers[0].W.tolist() == value["W"]
+    whole.train(x, labels)
+    assert whole.layers[0].W.tolist() == value["batch"]
+
+
 def test_every_kind_of_value_is_looked_at():
     assert VALUES.keys() == {
         "splitmix64", "lfsr", "order", "default", "samples", "training", "first_step", "batch",
-        "cross_entropy",
+        "cross_entropy", "convolution",
     }  # fmt: skip
 
 

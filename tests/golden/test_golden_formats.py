@@ -19,7 +19,7 @@ TRAINED = ("lrv", "v_lanes")
 @given(
     formats=st.fixed_dictionaries(
         {},
-        optional={key: st.integers(*FORMATS[key]) for key in FORMATS if key != "lanes"}
+        optional={key: st.integers(*FORMATS[key]) for key in FORMATS if key not in ("lanes", "gs")}
         | {
             "sr": st.booleans(),
             "loss": st.sampled_from(["hinge", "ce"]),
@@ -81,6 +81,7 @@ def refused(layer):
             "init_bits": bits > wb - 1,
             "ms": not wide - 3 <= ms <= 12 if rule == "tlc" else loss == "hinge" and fy + ms < 0,
             "sr": layer.get("sr", False) and wb > 10,
+            "gs": "gs" in layer,
             **{key: key in layer and rule != "tlc" for key in TRAINED},
         }.items()
         if wrong

@@ -6,7 +6,7 @@ from math import log2, sqrt
 import numpy as np
 import pytest
 
-from golden.model import IntegerLayer
+from golden.dense import IntegerLayer
 from golden.spec import parse
 
 

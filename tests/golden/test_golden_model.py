@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from golden import lfsr
-from golden.model import IntegerNetwork, exact, pinned, project, rounded_product, rs
+from golden.exact import exact, pinned, project, rounded_product, rs
+from golden.model import IntegerNetwork
 from golden.spec import parse
 from tests.golden.reference import Reference, check_step, network, noise
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from golden.conv_spec import CONV_KEYS
 from golden.layer_spec import LAYER_KEYS
 from golden.spec import CONFIGS, SpecError, find, load, parse
 
@@ -37,7 +38,9 @@ def line_of(error):
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-@pytest.mark.parametrize("key", ["inputs", "classes", "seed", "batch", "epochs", "lr_step", "name"])
+@pytest.mark.parametrize(
+    "key", ["inputs", "classes", "seed", "batch", "epochs", "lr_step", "name", "shape"]
+)
 def test_wrong_values(key, value):
     with pytest.raises(SpecError) as error:
         parse(TINY | {key: value}, "t.toml")
@@ -45,10 +48,19 @@ def test_wrong_values(key, value):
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-@pytest.mark.parametrize("key", [*LAYER_KEYS])
+@pytest.mark.parametrize("key", sorted({*LAYER_KEYS} - {*CONV_KEYS, "gs"}))
 def test_wrong_values_in_a_layer(key, value):
     with pytest.raises(SpecError) as error:
         parse(TINY | {"layer": [{"neurons": 2, "rule": "tlc", key: value}]}, "t.toml")
+    assert line_of(error).startswith(f"t.toml: layer 0: {key}: must be ")
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("key", [*CONV_KEYS, "kind", "gs"])
+def test_wrong_values_in_a_layer_of_convolutions(key, value):
+    layer = {"kind": "conv", "maps": 2, "kernel": 1, key: value}
+    with pytest.raises(SpecError) as error:
+        parse(TINY | {"shape": [1, 2, 2], "layer": [layer]}, "t.toml")
     assert line_of(error).startswith(f"t.toml: layer 0: {key}: must be ")
 
 

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A convolutional layer of the integer model (contract, "Convolution")."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+from golden.dense import IntegerLayer
+from golden.exact import HALF, exact, product, rounded_product, rs
+from golden.layer_spec import LayerSpec
+
+__all__ = ["IntegerConvolution"]
+
+#: Above what a norm is found to be: far more than the error of its sum.
+SLACK = 1.01
+
+
+class Seen(NamedTuple):
+    """What a convolution keeps of a batch until it learns.
+
+    x (B, Ci, S, S) are its inputs, and candidate (B, N, P, P) tells which of the activations that
+    are pooled is the largest, the lowest of several.
+    """
+
+    x: Tensor
+    candidate: Tensor
+
+
+class IntegerConvolution(IntegerLayer):
+    """One layer of maps: activations y (B, F) are flat, in the order map, row, column.
+
+    A row of `W` is a map's kernels, channel by channel and row by row, then its bias. Parameters
+    and errors are those of `IntegerLayer`.
+    """
+
+    def __init__(self, layer: LayerSpec, momentum: int = 0):
+        super().__init__(layer, momentum)
+        assert layer.conv is not None
+        self.conv = conv = layer.conv
+        #: The cell of each feature, where the classifier sees cells.
+        self.cells: Tensor | None = None
+        if conv.cells is not None:
+            row = torch.tensor([conv.cell(place) for place in range(conv.side)])
+            cell = row[:, None] * conv.cells + row
+            first = torch.arange(conv.maps)[:, None, None] * conv.cells**2
+            self.cells = (first + cell).flatten()
+
+    def forward(self, x: Tensor) -> tuple[Seen, Tensor]:
+        """Compute y (B, F) before dropout of a batch x (B, Ci S S), and what `descent` needs."""
+        conv, p = self.conv, self.spec
+        x = x.view(-1, conv.channels, conv.size, conv.size)
+        if conv.signed:
+            x = x - 128
+        kernels = self.W[:, :-1].view(conv.maps, conv.channels, conv.kernel, conv.kernel)
+        v = self.activations(_convolve(x, kernels, self.W[:, -1] * p.one, p.z_bound))
+        y, candidate = v, torch.zeros_like(v)
+        if conv.pool > 1:
+            y, *others = self._candidates(v)
+            candidate = torch.zeros_like(y)
+            for a, other in enumerate(others, 1):
+                candidate[other > y] = a
+                y = torch.maximum(y, other)
+        return Seen(x, candidate), y.flatten(1)
+
+    def _candidates(self, v: Tensor) -> list[Tensor]:
+        """Give views (B, N, P, P) of what is pooled, each of one candidate a, ascending."""
+        pool = self.conv.pool
+        return [v[:, :, a // pool :: pool, a % pool :: pool] for a in range(pool**2)]
+
+    def scores(self, y: Tensor) -> Tensor:
+        """Compute s (B, C) from y (B, F)."""
+        if self.cells is None:
+            return super().scores(y)
+        u = y.new_zeros(len(y), self.spec.seen, dtype=exact(self.spec.y_max * self.conv.side**2))
+        u.index_add_(1, self.cells, y.to(u.dtype))
+        return product(u, self.Mc, self.spec.s_bound)
+
+    def local_error(self, e: Tensor, y: Tensor) -> Tensor:
+        """Compute g (B, F) from e (B, C) for the features that are active in y (B, F)."""
+        if self.cells is None:
+            return super().local_error(e, y)
+        p = self.spec
+        g = rounded_product(e, self.K.T, p.feedback_bound, p.gs)
+        return g[:, self.cells].mul_(y > 0)
+
+    def descent(self, g: Tensor, kept: Seen, k: int, rounding: Tensor = HALF) -> Tensor:
+        """Compute the sums of g x over batch and positions, rounded once, at bit k."""
+        sums = self._sums(g, kept)
+        kind = exact(self.spec.update_bound(len(g)) + (1 << max(k, 0)))
+        return rs(sums.to(kind), k)
+
+    def moved(self, g: Tensor, kept: Seen) -> int:
+        """Count the sums of g x over batch and positions that are not 0."""
+        return int(self._sums(g, kept).count_nonzero())
+
+    def _sums(self, g: Tensor, kept: Seen) -> Tensor:
+        """Compute the sums of g x (N, M + 1), each g meeting the inputs of its candidate."""
+        conv, p = self.conv, self.spec
+        g = g.view(-1, conv.maps, conv.side, conv.side)
+        spread = g.new_empty(len(g), conv.maps, conv.size, conv.size)
+        for a, place in enumerate(self._candidates(spread)):
+            torch.mul(g, kept.candidate == a, out=place)
+        bound = p.update_bound(len(g))
+        sums = _correlate(kept.x, spread, conv.kernel, bound)
+        bias = g.to(exact(bound)).sum((0, 2, 3)) * p.one
+        return torch.cat([sums.flatten(1), bias[:, None]], 1)
+
+
+def _convolve(x: Tensor, kernels: Tensor, bias: Tensor, bound: int) -> Tensor:
+    """Compute z (B, N, S, S): sums of x (B, Ci, S, S) under kernels (N, Ci, k, k), and bias (N,).
+
+    No sum exceeds `bound`; nor, by Cauchy and Schwarz, the product of the norms of what lies under
+    a kernel and of the kernel. That nearly always allows float32, if not for all channels at once,
+    then for each half of them.
+    """
+    size = kernels.shape[-1]
+    under = F.avg_pool2d(
+        x.square().sum(1, keepdim=True), size, 1, size // 2, divisor_override=1
+    ).max()
+    norms = under.sqrt() * kernels.flatten(1).norm(dim=1).max()
+    held = min(bound, int(SLACK * norms + bias.abs().max()) + 1)
+    channels = x.shape[1]
+    kind = exact(held)
+    if kind is torch.float32 or channels == 1:
+        return F.conv2d(x.to(kind), kernels.to(kind), bias.to(kind), padding=size // 2)
+    middle = channels // 2
+    left = _convolve(x[:, :middle], kernels[:, :middle], bias, bound)
+    right = _convolve(x[:, middle:], kernels[:, middle:], torch.zeros_like(bias), bound)
+    return left.to(kind).add_(right)
+
+
+def _correlate(x: Tensor, g: Tensor, size: int, bound: int) -> Tensor:
+    """Compute the sums (N, Ci, k, k) of g (B, N, S, S) times x (B, Ci, S, S) under kernels of k.
+
+    As for `_convolve`, with halves of the batch.
+    """
+    norms = g.transpose(0, 1).flatten(1).norm(dim=1).max()
+    norms = norms * x.transpose(0, 1).flatten(1).norm(dim=1).max()
+    kind = exact(min(bound, int(SLACK * norms) + 1))
+    if kind is torch.float32 or len(x) == 1:
+        shape = g.shape[1], x.shape[1], size, size
+        return conv2d_weight(x.to(kind), shape, g.to(kind), padding=size // 2)
+    middle = len(x) // 2
+    left = _correlate(x[:middle], g[:middle], size, bound)
+    return left.to(kind).add_(_correlate(x[middle:], g[middle:], size, bound))

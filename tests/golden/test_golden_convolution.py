@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Layers of convolutions: against plain loops, against autograd, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from golden import convolution
+from golden.model import IntegerNetwork
+from golden.spec import SpecError, parse
+from tests.golden.conv_reference import ConvReference
+from tests.golden.reference import Reference, check_step, noise
+
+IMAGE = {"shape": [2, 4, 4], "classes": 3, "seed": 1}
+CONV = {"kind": "conv", "maps": 2, "kernel": 3}
+
+
+def network(*layers, **table):
+    return IntegerNetwork(parse(IMAGE | {"layer": list(layers)} | table, "t.toml"))
+
+
+def references(net):
+    return [(ConvReference if layer.spec.conv else Reference)(layer) for layer in net.layers]
+
+
+@st.composite
+def convolutions(draw, size):
+    """Draw layers, one on the other, as long as there is room."""
+    layers = []
+    for _ in range(draw(st.integers(1, 3))):
+        pool = draw(st.sampled_from([1, 2] if size % 2 == 0 else [1]))
+        rule = draw(st.sampled_from(["sym", "scfb", "random", "frozen", "tlc"]))
+        layer = {
+            "kind": "conv",
+            "maps": draw(st.integers(1, 4)),
+            "kernel": draw(st.sampled_from([k for k in (1, 3, 5) if k <= size])),
+            "pool": pool,
+            "rule": rule,
+            "loss": draw(st.sampled_from(["ce", "hinge"])),
+            "lr": draw(st.integers(2, 10)),
+            "dropout": draw(st.sampled_from([0, 0, 3])),
+            "init": draw(st.sampled_from(["uniform", "gauss"])),
+            "source": draw(st.sampled_from(["lfsr", "array"])),
+        }
+        size //= pool
+        for key, values in (
+            ("yb", st.integers(1, 8)),
+            ("wb", st.integers(4, 18)),
+            ("mb", st.integers(1, 4)),
+            ("fy", st.integers(2, 6)),
+            ("gs", st.integers(2, 9)),
+            ("cells", st.integers(1, size)),
+        ):
+            if draw(st.integers(0, 3)) == 3 and (key != "cells" or rule != "tlc"):
+                layer[key] = draw(values)
+        layers.append(layer)
+    layers += [{"neurons": 3, "rule": draw(st.sampled_from(["sym", "tlc"]))}] * draw(
+        st.integers(0, 1)
+    )
+    return layers
+
+
+@st.composite
+def networks(draw):
+    size = draw(st.sampled_from([3, 4, 6, 8]))
+    layers = draw(convolutions(size))
+    channels = draw(st.integers(1, 3))
+    if draw(st.booleans()):
+        layers[0]["signed"] = draw(st.booleans())
+    return {
+        "shape": [channels, size, size],
+        "classes": draw(st.integers(2, 5)),
+        "seed": draw(st.integers(0, 1000)),
+        "batch": draw(st.sampled_from([1, 2, 3, 9])),
+        "layer": layers,
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(table=networks(), seed=st.integers(0, 1000))
+def test_against_plain_loops(table, seed):
+    described = parse(table, "t.toml")
+    net = IntegerNetwork(described)
+    random = torch.Generator().manual_seed(seed)
+    compared = references(net)
+    for _ in range(2):
+        check_step(net, compared, *noise(net, described.batch, random))
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_the_largest_numbers(channels, pool):
+    """Of everything: what float32 does not hold is summed in parts, or in float64."""
+    layer = {**CONV, "pool": pool, "wb": 18, "kernel": 3, "lr": 0, "gs": -2, "signed": False}
+    net = network(layer, shape=[channels, 4, 4], batch=9)
+    (model,) = net.layers
+    high = 1 << 17
+    model.W.copy_(
+        torch.tensor([high - 1.0, -high])[torch.arange(model.W.numel()) % 3 % 2].view_as(model.W)
+    )
+    compared = references(net)
+    x = torch.full((9, channels * 16), 255, dtype=torch.uint8)
+    check_step(net, compared, x, torch.arange(9) % 3)
+
+
+def test_ties_go_to_the_lowest():
+    """Where all that is pooled is equal, the first of four learns."""
+    net = network({**CONV, "kernel": 1, "pool": 2, "maps": 1, "signed": False}, shape=[1, 2, 2])
+    (model,) = net.layers
+    model.W.copy_(torch.tensor([[100.0, 500.0]]))
+    kept, y = model.forward(torch.full((1, 4), 9.0))
+    assert kept.candidate.flatten().tolist() == [0]
+    assert y.item() > 0
+
+
+def test_signed_inputs():
+    """By default those of colour are pixels less 128, so that middle grey says nothing."""
+    (colour,), (grey,) = network(CONV).layers, network(CONV, shape=[1, 4, 4]).layers
+    assert (colour.spec.fx, grey.spec.fx) == (7, 8)
+    assert (colour.conv.signed, grey.conv.signed) == (True, False)
+    _, y = colour.forward(torch.full((1, 32), 128.0))
+    assert not y.any()
+
+
+@pytest.mark.parametrize("lr", [0, 3])
+@pytest.mark.parametrize("pool", [1, 2])
+def test_the_update_is_the_gradient(pool, lr):
+    """With numbers of which no shift loses a bit (`tests.golden.test_golden_gradient`)."""
+    formats = {"fx": 0, "fw": 8, "fy": 8, "wb": 18, "ms": 0, "gs": 0, "lr": lr}
+    layer = {**CONV, **formats, "pool": pool, "rule": "scfb", "signed": False}
+    net = network(layer, shape=[2, 4, 4], batch=5)
+    (model,) = net.layers
+    random = torch.Generator().manual_seed(lr)
+    W = torch.randint(-3, 4, model.W.shape, generator=random).float()
+    model.W.copy_(W)
+    x = torch.randint(0, 4, (400, 32), generator=random).byte()
+    x = x[(net.infer(x)[0].y < 255).all(1)][:5]
+    (step,) = net.train(x, torch.arange(5) % 3)
+
+    weight, bias = W[:, :-1].view(2, 2, 3, 3).requires_grad_(), W[:, -1].clone().requires_grad_()
+    z = F.conv2d(x.view(5, 2, 4, 4).float(), weight, bias, padding=1)
+    y = F.max_pool2d(z.relu(), pool).flatten(1)
+    assert torch.equal(y.long(), step.y)
+    y.backward(step.e.float() @ model.K.T)
+    gradient = torch.cat([weight.grad.flatten(1), bias.grad[:, None]], 1)
+    # y and e have 8 fraction bits, and weights too.
+    expected = torch.floor(gradient * 2.0**-lr + 0.5)
+    assert len(expected.unique()) > 10
+    assert torch.equal(W - model.W, expected)
+
+
+@pytest.mark.parametrize("name", ["_convolve", "_correlate"])
+def test_parts(monkeypatch, name):
+    """Sums are made of parts only where they are too large for float32, and are the same."""
+    made, whole = [], getattr(convolution, name)
+
+    def watched(*arguments):
+        made.append(len(arguments[0]))
+        return whole(*arguments)
+
+    monkeypatch.setattr(convolution, name, watched)
+    random = torch.Generator().manual_seed(1)
+    x = torch.randint(0, 256, (4, 8, 6, 6), generator=random).float()
+    other = (8, 8, 3, 3) if name == "_convolve" else (4, 8, 6, 6)
+    for size, parts in ((50, 1), (100_000, 3)):
+        made.clear()
+        small = torch.randint(-size, size, other, generator=random).float()
+        if name == "_convolve":
+            got = watched(x, small, torch.zeros(8), 1 << 40)
+            expected = F.conv2d(x.double(), small.double(), padding=1)
+        else:
+            got = watched(x, small, 3, 1 << 40)
+            expected = torch.nn.grad.conv2d_weight(
+                x.double(), (8, 8, 3, 3), small.double(), padding=1
+            )
+        assert (len(made) > 1) == (parts > 1)
+        assert torch.equal(got.double(), expected)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([{**CONV, "kernel": 2}], "layer 0: kernel: must be odd, not 2"),
+        ([{**CONV, "kernel": 5}], "layer 0: kernel: must be at most 4, the size of the maps below"),
+        ([{**CONV, "pool": 3}], "layer 0: pool: must be from 1 to 2, not 3"),
+        (
+            [{**CONV, "kernel": 1, "pool": 2}] * 3,
+            "layer 2: pool: maps of 1 x 1 cannot be halved; give 1, or others below",
+        ),
+        ([{**CONV, "cells": 5}], "layer 0: cells: must be at most 4, the size of the maps, not 5"),
+        ([{**CONV, "cells": 2, "rule": "tlc"}], 'layer 0: cells: is not for rule = "tlc"'),
+        ([{**CONV, "neurons": 5}], 'layer 0: neurons: is for kind = "dense" only; remove it'),
+        ([{**CONV, "sr": True}], 'layer 0: sr: is for kind = "dense" only; remove it'),
+        ([{**CONV, "lanes": 2}], 'layer 0: lanes: is for kind = "dense" only; remove it'),
+        ([{"neurons": 2, "maps": 2}], 'layer 0: maps: is for kind = "conv" only; remove it'),
+        ([{"neurons": 2, "gs": 2}], "layer 0: gs: is for networks with a conv layer; remove it"),
+        ([{"neurons": 2}, CONV], "layer 1: kind: a conv layer cannot see positions above a dense"),
+        ([CONV, {**CONV, "signed": True}], "layer 1: signed: is for inputs of the network, not of"),
+        ([CONV | {"fx": 8}, CONV | {"fx": 8}], "layer 1: fx: must be 4, the fy of the layer below"),
+        ([{"kind": "conv", "kernel": 3}], "layer 0: maps: is missing; give a number from 1 to"),
+        ([{**CONV, "kind": "pool"}], "layer 0: kind: must be one of dense, conv, not 'pool'"),
+    ],
+)  # fmt: skip
+def test_impossible_layers(layers, message):
+    with pytest.raises(SpecError) as error:
+        network(*layers)
+    assert str(error.value).startswith(f"t.toml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": [1, 4, 6]}, "layer 0: kind: images must be square, not 4 x 6; cut them, or pad"),
+        ({"shape": None, "inputs": 16}, "layer 0: kind: the inputs are no image; give shape = ["),
+        ({"data": "wine", "shape": None}, "layer 0: kind: the inputs are no image; give shape = ["),
+        ({"shape": [1, 4, 4], "inputs": 15}, "shape: must have 15 numbers, not 16"),
+        ({"data": "digits", "shape": [1, 4, 16]}, "shape: must be [1, 8, 8] for digits, not [1, 4"),
+        ({"shape": [4, 4]}, "shape: must be [channels, rows, columns], each at least 1, not "),
+        ({"shape": [0, 4, 4]}, "shape: must be [channels, rows, columns], each at least 1, not "),
+        ({"shape": "4x4"}, "shape: must be [channels, rows, columns], each at least 1, not '4x4'"),
+        ({"shape": [1, 300, 300]}, "inputs: must be from 1 to 65535, not 90000"),
+    ],
+)
+def test_impossible_images(changes, message):
+    table = {"classes": 3, "layer": [CONV], **changes}
+    if "data" in table:
+        del table["classes"]
+    with pytest.raises(SpecError) as error:
+        parse({key: value for key, value in table.items() if value is not None}, "t.toml")
+    assert str(error.value).startswith(f"t.toml: {message}")
+
+
+def test_a_table_whose_rows_are_images(tmp_path):
+    """Its features are taken as the description says."""
+    rows = np.random.default_rng(1).integers(0, 256, (40, 17))
+    rows[:, -1] %= 2
+    head = ",".join(f"p{i}" for i in range(17))
+    (tmp_path / "rows.csv").write_text("\n".join([head, *(",".join(map(str, r)) for r in rows)]))
+    table = {"data": "rows.csv", "shape": [1, 4, 4], "layer": [CONV]}
+    assert parse(table, "t.toml", tmp_path).layers[0].conv.size == 4
+    with pytest.raises(SpecError, match=r"shape: must have 16 numbers, not 25"):
+        parse(table | {"shape": [1, 5, 5]}, "t.toml", tmp_path)
