@@ -78,6 +78,10 @@ class IntegerConvolution(IntegerLayer):
         u.index_add_(1, self.cells, y.to(u.dtype))
         return product(u, self.Mc, self.spec.s_bound)
 
+    def classifier(self) -> Tensor:
+        """Give what each feature adds to each score: (F, C)."""
+        return self.Mc if self.cells is None else self.Mc[self.cells]
+
     def local_error(self, e: Tensor, y: Tensor) -> Tensor:
         """Compute g (B, F) from e (B, C) for the features that are active in y (B, F)."""
         if self.cells is None:

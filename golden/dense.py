@@ -80,6 +80,10 @@ class IntegerLayer:
         """Compute s (B, C) from y (B, N)."""
         return product(y, self.Mc, self.spec.s_bound)
 
+    def classifier(self) -> Tensor:
+        """Give what each activation adds to each score: (N, C)."""
+        return self.Mc
+
     def infer(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute y and s of a batch x (B, M), without learning."""
         _, y = self.forward(x)

@@ -19,7 +19,7 @@ from golden.layer_spec import LayerSpec
 from golden.model import Step
 from golden.spec import NetworkSpec
 
-__all__ = ["COUNTS", "count", "count_layer", "dense"]
+__all__ = ["COUNTS", "count", "count_layer", "dense", "products"]
 
 #: What is counted.
 COUNTS = (
@@ -33,13 +33,30 @@ COUNTS = (
 )
 
 
+def products(layer: LayerSpec, x: np.ndarray) -> np.ndarray:
+    """Count the products of weights with inputs that are not 0, or the bias, forward: int64 (B,).
+
+    Of inputs x (B, M). In convolutions an input meets all taps of a kernel that reach it.
+    """
+    if layer.conv is None:
+        return (np.count_nonzero(x, axis=1) + 1) * layer.neurons
+    conv = layer.conv
+    maps = np.asarray(x).reshape(-1, conv.channels, conv.size, conv.size)
+    places = np.arange(conv.size)
+    half = conv.kernel // 2
+    reach = np.minimum(places, half) + np.minimum(places[::-1], half) + 1
+    some = maps != (128 if conv.signed else 0)
+    met = np.einsum("bcrq,r,q->b", some, reach, reach)
+    return (met + conv.size**2) * conv.maps
+
+
 def count_layer(layer: LayerSpec, x: Any, e: Any = None, g: Any = None) -> dict[str, np.ndarray]:
     """Count what samples take in a layer, each in a step of its own.
 
     Parameters
     ----------
     layer
-        The layer.
+        The layer, fully connected.
     x
         Inputs (B, M).
     e, g
@@ -66,7 +83,7 @@ def count_layer(layer: LayerSpec, x: Any, e: Any = None, g: Any = None) -> dict[
         "columns_skipped": layer.inputs - inputs,
         "updates_skipped": ~updates & (e is not None),
         "groups_skipped": (~some).sum(axis=1) * updates,
-        "weight_reads": entries * layer.neurons + written,
+        "weight_reads": products(layer, x) + written,
         "weight_writes": written,
     }
 

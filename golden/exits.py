@@ -104,10 +104,10 @@ def answers(network: IntegerNetwork, x: np.ndarray, labels: np.ndarray) -> Answe
     prediction, margin, products = [], [], []
     for part in training.parts(x):
         steps = network.infer(part)
-        counts = events.count(network.spec, part, steps)
+        inputs = [part, *(step.y.numpy() for step in steps[:-1])]
         prediction.append(np.stack([step.prediction.numpy() for step in steps], axis=1))
         margin.append(np.stack([margins(step.s.numpy()) for step in steps], axis=1))
-        products.append(np.stack([layer["weight_reads"] for layer in counts], axis=1))
+        products.append(np.stack([*map(events.products, network.spec.layers, inputs)], axis=1))
     return Answers(
         network.spec,
         prediction=np.concatenate(prediction),

@@ -3,15 +3,16 @@
 
 A weight file is an .npz that NumPy reads too:
 
-    W0, W1, ...    int32 (N, M + 1): the weights of each layer, the bias in the last column
+    W0, W1, ...    int32 (rows, M + 1): the weights of each layer, the bias in the last column; rows
+                   are neurons, or maps, with their kernels by channel, row and column
     V0, V1, ...    int32 (N, C): the classifiers of those layers that train theirs (`tlc`)
     low, high      float64: the ranges of the features, where the inputs were scaled from some
     about          text, JSON: the network, the names of the classes, how far the training came
     digest         text: SHA-256 of all of the above
 
 The network is what decides the meaning of the weights: inputs, classes, seed (the random
-classifiers follow from it), and of each layer the neurons, the rule, the distribution and the
-source of the random classifier, the dropout and all formats.
+classifiers follow from it), and of each layer the neurons, the shape of its convolutions, the rule,
+the distribution and the source of the random classifier, the dropout and all formats.
 It is not what decides how they are trained or computed: name, data, batch, epochs, losses, learning
 rates, initial weights, rounding and lanes may be others when a file is read.
 """
@@ -22,7 +23,7 @@ import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ ABOUT, DIGEST, LOW, HIGH = "about", "digest", "low", "high"
 #: What decides the meaning of a layer's weights.
 MEANING = (
     "neurons",
+    "conv",
     "rule",
     "init",
     "source",
@@ -55,7 +57,7 @@ MEANING = (
     "dropout",
 )
 #: What files say that were saved before there was such a key.
-UNSAID = {"init": "uniform", "source": "lfsr"}
+UNSAID = {"init": "uniform", "source": "lfsr", "conv": None}
 #: Bytes that a text may take, and more than an array takes beside its numbers.
 TEXT_LIMIT = 1 << 24
 #: Bytes of the largest number that is read.
@@ -83,7 +85,7 @@ class Weights:
     Parameters
     ----------
     W
-        The weights of each layer: int64 (N, M + 1).
+        The weights of each layer: int64 (rows, M + 1).
     V
         The classifier of each layer: int64 (N, C) where it is trained (`tlc`), else None. It may be
         left out where no layer trains one.
@@ -148,7 +150,7 @@ def load(path: Path, spec: NetworkSpec) -> Weights:
 
 def size_of(spec: NetworkSpec) -> int:
     """Bound the bytes of a weight file of a network, but for long texts."""
-    numbers = sum(layer.weights + layer.neurons * layer.classes for layer in spec.layers)
+    numbers = sum(layer.weights + layer.seen * layer.classes for layer in spec.layers)
     return 4 * numbers + 16 * spec.inputs + 4096
 
 
@@ -263,7 +265,7 @@ def _unpacked(content: bytes, spec: NetworkSpec) -> Weights:
 def _content(path: Path, spec: NetworkSpec) -> bytes:
     """Read a file, if it is no larger than one of this network can be."""
     limit = 2 * TEXT_LIMIT + WIDEST * sum(
-        layer.weights + layer.neurons * layer.classes + 2 * layer.inputs for layer in spec.layers
+        layer.weights + layer.seen * layer.classes + 2 * layer.inputs for layer in spec.layers
     )
     try:
         if path.exists() and not path.is_file():
@@ -306,7 +308,10 @@ def _meaning(spec: NetworkSpec) -> dict[str, Any]:
         "inputs": spec.inputs,
         "classes": spec.classes,
         "seed": spec.seed,
-        "layers": [{key: getattr(layer, key) for key in MEANING} for layer in spec.layers],
+        "layers": [
+            {key: value for key, value in asdict(layer).items() if key in MEANING}
+            for layer in spec.layers
+        ],
     }
 
 
@@ -338,7 +343,7 @@ def _shape(spec: NetworkSpec, key: str) -> tuple[int, ...]:
     if key in (LOW, HIGH):
         return (spec.inputs,)
     layer = spec.layers[int(key[1:])]
-    return (layer.neurons, layer.columns if key[0] == "W" else layer.classes)
+    return (layer.rows, layer.columns) if key[0] == "W" else (layer.seen, layer.classes)
 
 
 def _check_keys(spec: NetworkSpec, keys: set[str]):

@@ -40,7 +40,7 @@ HEAD = """\
 typedef {score}_t {lower}_score;
 
 """
-LAYER = """\
+DENSE = """\
 /*
  * Layer {i}: y from x, and the scores of the classes. Returns the prediction, the first class of
  * the largest score.
@@ -55,6 +55,36 @@ static inline int {lower}_layer{i}(const uint8_t *x, uint8_t *y, {lower}_score *
         z = z > 0 ? z >> {shift} : 0;
         y[n] = (uint8_t)(z < {y_max} ? z : {y_max});
 {keep}    }}
+"""
+CONV = """\
+/*
+ * Layer {i}: {maps} maps y from {channels} maps x, by kernels of {kernel} x {kernel}, and the
+ * scores of the classes. Returns the prediction, the first class of the largest score.
+ */
+static inline int {lower}_layer{i}(const uint8_t *x, uint8_t *y, {lower}_score *scores)
+{{
+    int n, p, a, j, c, best = 0;
+    for (n = 0; n < {neurons}; n++) {{
+        int most = 0, map = n / {places};
+        p = n % {places};
+        for (a = 0; a < {pool} * {pool}; a++) {{
+            int row = {pool} * (p / {side}) + a / {pool} - {kernel} / 2;
+            int column = {pool} * (p % {side}) + a % {pool} - {kernel} / 2;
+            {sum}_t z = {lower}_bias{i}[map];
+            for (j = 0; j < {inputs}; j++) {{
+                int r = row + j / {kernel} % {kernel}, q = column + j % {kernel};
+                int at = (j / ({kernel} * {kernel}) * {size} + r) * {size} + q;
+                if (r >= 0 && r < {size} && q >= 0 && q < {size})
+                    z += ({sum}_t){lower}_w{i}[map][j] * (x[at] - {grey});
+            }}
+            z = z > 0 ? z >> {shift} : 0;
+            z = z < {y_max} ? z : {y_max};
+            most = z > most ? (int)z : most;
+        }}
+        y[n] = (uint8_t)most;
+{keep}    }}
+"""
+SCORES = """\
     for (c = 0; c < {classes}; c++) {{
         scores[c] = 0;
         for (n = 0; n < {neurons}; n++)
@@ -229,25 +259,31 @@ def _layer(i: int, layer: LayerTables, names: dict[str, str]) -> Iterator[str]:
     yield from _array(f"{lower}_bias{i}", layer.bias)
     yield from _array(f"{lower}_m{i}", layer.M)
     yield "\n"
-    neurons, inputs = layer.W.shape
-    yield LAYER.format(
+    conv = layer.conv
+    template, shape = DENSE, {}
+    if conv:
+        template, grey = CONV, 128 if conv.signed else 0
+        shape = {**vars(conv), "side": conv.side, "places": conv.side**2, "grey": grey}
+    neurons, classes = layer.M.shape
+    yield (template + SCORES).format(
         i=i,
         neurons=neurons,
-        inputs=inputs,
-        classes=layer.M.shape[1],
+        inputs=layer.W.shape[1],
+        classes=classes,
         # Also wide enough for the shift.
         sum=_sums(max(layer.z_bound, 1 << layer.shift)),
         shift=layer.shift,
         y_max=layer.y_max,
         keep=KEEP.format(keep=layer.keep) if layer.keep != 8 else "",
         lower=lower,
+        **shape,
     )
 
 
 def _classify(tables: Tables, names: dict[str, str]) -> str:
     """Write the function that goes through all layers."""
     layers = [f"y{i}" for i in range(len(tables.layers))]
-    sizes = [len(layer.W) for layer in tables.layers]
+    sizes = [len(layer.M) for layer in tables.layers]
     calls = [
         CALL.format(i=i, x=x, y=y, lower=names["lower"])
         for i, (x, y) in enumerate(zip(["x", *layers], layers, strict=False))

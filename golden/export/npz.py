@@ -2,6 +2,7 @@
 """Plain arrays with all that an implementation of one's own needs."""
 
 import io
+from math import isqrt
 
 import numpy as np
 
@@ -21,6 +22,15 @@ For each layer i = 0, 1, ..., all in integers of at least 64 bits:
 
 W{i} is (N, M), bias{i} (N,), M{i} (N, C). y goes on to the next layer.
 """
+CONVOLVED = """
+Where W{i} is (N, Ci, k, k) the layer is one of convolutions. x then is (Ci, S, S), row by row, and
+
+    z[n, r, q] = bias{i}[n] + sum of W{i}[n, c, a, b] * (x[c, r+a-k//2, q+b-k//2] - grey{i})
+
+over c, a and b, without what lies outside the maps. y is made of z as above, and of each pool{i} x
+pool{i} the largest is taken, before it is multiplied by keep{i}. It is flattened map by map, row by
+row, for M{i} and the next layer.
+"""
 SCALED = """
 x is made from features f, in double precision and in this order, by
 
@@ -33,7 +43,9 @@ limited to 0..255, and 0 where low and high are equal.
 def make(tables: Tables) -> bytes:
     """Make the file."""
     scaling = tables.scaling
-    arrays: dict[str, np.ndarray] = {"readme": np.array(README + (SCALED if scaling else ""))}
+    convolved = any(layer.conv for layer in tables.layers)
+    text = README + (CONVOLVED if convolved else "") + (SCALED if scaling else "")
+    arrays: dict[str, np.ndarray] = {"readme": np.array(text)}
     if scaling:
         arrays |= {"low": scaling.low, "high": scaling.high}
     for i, layer in enumerate(tables.layers):
@@ -45,6 +57,11 @@ def make(tables: Tables) -> bytes:
             f"y_max{i}": np.array(layer.y_max),
             f"keep{i}": np.array(layer.keep),
         }
+        if conv := layer.conv:
+            shape = conv.maps, conv.channels, conv.kernel, conv.kernel
+            arrays[f"W{i}"] = arrays[f"W{i}"].reshape(shape)
+            arrays[f"pool{i}"] = np.array(conv.pool)
+            arrays[f"grey{i}"] = np.array(128 if conv.signed else 0)
     if tables.labels:
         arrays["labels"] = np.array(tables.labels)
     file = io.BytesIO()
@@ -59,9 +76,30 @@ def infer(content: bytes, x: np.ndarray) -> Results:
         y = x.astype(np.int64)
         for i in range(sum(key.startswith("bias") for key in arrays)):
             W, M = arrays[f"W{i}"].astype(np.int64), arrays[f"M{i}"].astype(np.int64)
-            z = y @ W.T + arrays[f"bias{i}"]
+            if W.ndim == 4:
+                z = _convolved(W, y, int(arrays[f"grey{i}"])) + arrays[f"bias{i}"][:, None, None]
+            else:
+                z = y @ W.T + arrays[f"bias{i}"]
             y = np.minimum(np.maximum(z, 0) >> arrays[f"shift{i}"], arrays[f"y_max{i}"])
+            if W.ndim == 4:
+                n, maps, size, _ = y.shape
+                pool = int(arrays[f"pool{i}"])
+                side = size // pool
+                y = y.reshape(n, maps, side, pool, side, pool).max(axis=(3, 5)).reshape(n, -1)
             y = (y * arrays[f"keep{i}"]) >> 3
             scores.append(y @ M)
             predictions.append(scores[-1].argmax(axis=1))
     return Results(np.stack(scores, axis=1), np.stack(predictions, axis=1))
+
+
+def _convolved(W: np.ndarray, x: np.ndarray, grey: int) -> np.ndarray:
+    """Compute the sums (n, N, S, S) of convolutions W (N, Ci, k, k) of x (n, Ci S S)."""
+    channels, k = W.shape[1:3]
+    size, half = isqrt(x.shape[1] // channels), k // 2
+    maps = x.reshape(-1, channels, size, size) - grey
+    maps = np.pad(maps, ((0, 0), (0, 0), (half, half), (half, half)))
+    taps = [(a, b) for a in range(k) for b in range(k)]
+    return sum(
+        np.einsum("nc,bcrq->bnrq", W[:, :, a, b], maps[:, :, a : a + size, b : b + size])
+        for a, b in taps
+    )

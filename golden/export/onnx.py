@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from golden.conv_spec import ConvSpec
 from golden.data import Scaling
 from golden.errors import InputError
 from golden.export.tables import LayerTables, Results, Tables, integers
@@ -120,13 +121,17 @@ def _scale(graph: _Graph, scaling: Scaling):
 def _layer(graph: _Graph, name: str, layer: LayerTables, x: str) -> tuple[str, str, np.dtype]:
     """Add a layer; give the names of its activations and scores, and the type of these."""
     kind = _sums(max(layer.z_bound, 1 << layer.shift))
-    z = graph.add(
-        "MatMul",
-        graph.cast(x, kind, f"{name}_x"),
-        graph.table(f"{name}_W", layer.W.T, kind),
-        output=f"{name}_products",
-    )
-    z = graph.add("Add", z, graph.table(f"{name}_bias", layer.bias, kind), output=f"{name}_z")
+    bias = layer.bias
+    if layer.conv:
+        z, bias = _convolve(graph, name, layer, x, kind), bias[:, None, None]
+    else:
+        z = graph.add(
+            "MatMul",
+            graph.cast(x, kind, f"{name}_x"),
+            graph.table(f"{name}_W", layer.W.T, kind),
+            output=f"{name}_products",
+        )
+    z = graph.add("Add", z, graph.table(f"{name}_bias", bias, kind), output=f"{name}_z")
     # A division rounds toward zero, which matters only where z is negative and y will be 0.
     unit = graph.constant(f"{name}_unit", 1 << layer.shift, kind)
     y = graph.add("Div", z, unit, output=f"{name}_scaled")
@@ -135,6 +140,8 @@ def _layer(graph: _Graph, name: str, layer: LayerTables, x: str) -> tuple[str, s
         for end, value in (("least", 0), ("most", layer.y_max))
     ]
     y = graph.add("Clip", y, *ends, output=f"{name}_y")
+    if layer.conv:
+        y = _pool(graph, name, layer.conv, y, kind)
     if layer.keep != 8:
         keep = graph.constant(f"{name}_keep", layer.keep, kind)
         eight = graph.constant(f"{name}_eight", 8, kind)
@@ -148,6 +155,46 @@ def _layer(graph: _Graph, name: str, layer: LayerTables, x: str) -> tuple[str, s
         output=f"{name}_scores",
     )
     return y, scores, kind
+
+
+def _convolve(graph: _Graph, name: str, layer: LayerTables, x: str, kind: np.dtype) -> str:
+    """Add the sums of convolutions (n, N, S, S), without their bias.
+
+    The operator takes weights of 8 bits, so there is one for each 8 bits of them.
+    """
+    conv = layer.conv
+    assert conv is not None
+    shape = graph.constant(
+        f"{name}_maps", [-1, conv.channels, conv.size, conv.size], np.dtype(np.int64)
+    )
+    bytes_of_x = graph.cast(x, np.dtype(np.uint8), f"{name}_bytes")
+    x = graph.add("Reshape", bytes_of_x, shape, output=f"{name}_image")
+    grey = graph.constant(f"{name}_grey", 128 if conv.signed else 0, np.dtype(np.uint8))
+    kernels = layer.W.reshape(conv.maps, conv.channels, conv.kernel, conv.kernel)
+    total, part = "", 0
+    while kernels.any() or not part:
+        low = (kernels + 128) % 256 - 128
+        kernels = kernels - low >> 8
+        weight = graph.constant(f"{name}_W{part}", low, np.dtype(np.int8))
+        pads = [conv.kernel // 2] * 4
+        z = graph.add("ConvInteger", x, weight, grey, output=f"{name}_sums{part}", pads=pads)
+        z = graph.cast(z, kind, f"{name}_part{part}")
+        if part:
+            unit = graph.constant(f"{name}_unit{part}", 1 << 8 * part, kind)
+            z = graph.add("Mul", z, unit, output=f"{name}_weighed{part}")
+            z = graph.add("Add", total, z, output=f"{name}_total{part}")
+        total, part = z, part + 1
+    return total
+
+
+def _pool(graph: _Graph, name: str, conv: ConvSpec, y: str, kind: np.dtype) -> str:
+    """Add the largest of what is pooled, one map after the other (n, F)."""
+    if conv.pool > 1:
+        y = graph.cast(y, np.dtype(np.uint8), f"{name}_v")
+        window = [conv.pool] * 2
+        y = graph.add("MaxPool", y, output=f"{name}_max", kernel_shape=window, strides=window)
+        y = graph.cast(y, kind, f"{name}_pooled")
+    return graph.add("Flatten", y, output=f"{name}_flat")
 
 
 def _sums(bound: int) -> np.dtype:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from golden.conv_spec import ConvSpec
 from golden.data import Scaling
 from golden.model import IntegerNetwork
 from golden.weights import Weights
@@ -17,12 +18,14 @@ __all__ = ["LayerTables", "Results", "Tables", "integers"]
 class LayerTables:
     """One layer: y = min(max(0, W x + bias) >> shift, y_max) * keep >> 3, then s = M y.
 
+    In convolutions W x is one of those, and the largest activations are taken of all.
+
     Parameters
     ----------
     W, bias
-        Weights (N, M) and what is added to their sums (N,): the bias column times its input.
+        Weights (rows, M) and what is added to their sums (rows,): the bias column times its input.
     M
-        The classifier, random or trained: (N, C).
+        The classifier, random or trained: (N, C), a row for each activation.
     shift
         Fraction bits of the sums that activations lack.
     y_max
@@ -31,6 +34,8 @@ class LayerTables:
         Eighths of an activation that inference keeps: 8 but for dropout.
     z_bound, s_bound
         Magnitudes that no partial sum of z and of the scores exceeds.
+    conv
+        The shape of convolutions.
     """
 
     W: np.ndarray
@@ -41,6 +46,7 @@ class LayerTables:
     keep: int
     z_bound: int
     s_bound: int
+    conv: ConvSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +76,13 @@ class Tables:
                 LayerTables(
                     W=W[:, :-1],
                     bias=W[:, -1] * p.one,
-                    M=layer.Mc.long().numpy(),
+                    M=layer.classifier().long().numpy(),
                     shift=p.fw + p.fx - p.fy,
                     y_max=p.y_max,
                     keep=8 - p.dropout,
                     z_bound=p.z_bound,
                     s_bound=p.s_bound,
+                    conv=p.conv,
                 )
             )
         return cls(
