@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from golden import spec
 from golden.data import Data
+from golden.layer_spec import LayerSpec
 from golden.model import IntegerNetwork
 from golden.order import order
 
@@ -19,13 +21,14 @@ __all__ = ["AutogradNetwork", "compare"]
 class AutogradNetwork:
     """The network as one writes it in PyTorch: float32, local losses, autograd and SGD.
 
-    Each layer sees its input detached, and has a squared hinge loss behind a fixed random
-    classifier.
+    Each layer sees its input detached, and has its loss, squared hinge or cross-entropy, behind a
+    fixed random classifier.
     """
 
     def __init__(self, network: spec.NetworkSpec):
         generator = torch.Generator().manual_seed(network.seed)
-        self.layers = [nn.Linear(layer.inputs, layer.neurons) for layer in network.layers]
+        self.network = network
+        self.layers = [_layer(layer) for layer in network.layers]
         self.classifiers = [
             torch.randn(layer.neurons, layer.classes, generator=generator)
             * (2 / (layer.neurons + layer.classes)) ** 0.5
@@ -38,12 +41,29 @@ class AutogradNetwork:
     def train(self, x: Tensor, labels: Tensor):
         """Make one step with a batch x (B, M), float32 from 0 to 1, and its labels (B,)."""
         t, losses = self.targets[labels], []
-        for layer, classifier in zip(self.layers, self.classifiers, strict=True):
-            x = layer(x.detach()).relu()
-            losses.append((1 - t * (x @ classifier)).clamp(min=0).square().sum() / 2)
+        if self.network.shape:
+            x = x.view(-1, *self.network.shape)
+        parts = zip(self.network.layers, self.layers, self.classifiers, strict=True)
+        for described, layer, classifier in parts:
+            conv = described.conv
+            x = layer((x if conv else x.flatten(1)).detach()).relu()
+            if conv and conv.pool > 1:
+                x = functional.max_pool2d(x, conv.pool)
+            s = x.flatten(1) @ classifier
+            if described.loss == "ce":
+                losses.append(functional.cross_entropy(s, labels, reduction="sum"))
+            else:
+                losses.append((1 - t * s).clamp(min=0).square().sum() / 2)
         self.optimizer.zero_grad()
         torch.stack(losses).sum().backward()
         self.optimizer.step()
+
+
+def _layer(layer: LayerSpec) -> nn.Module:
+    conv = layer.conv
+    if conv is None:
+        return nn.Linear(layer.inputs, layer.neurons)
+    return nn.Conv2d(conv.channels, conv.maps, conv.kernel, padding=conv.kernel // 2)
 
 
 def compare(network: spec.NetworkSpec, data: Data, *, rounds: int, steps: int) -> np.ndarray:

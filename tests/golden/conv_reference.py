@@ -21,6 +21,7 @@ class ConvReference(Reference):
         self.conv = conv = layer.spec.conv
         self.h, self.places = (conv.kernel - 1) // 2, range(conv.size // conv.pool)
         taps = range(conv.kernel)
+        self.sums = []  # of the last update
         self.taps = [(c, i, j) for c in range(conv.channels) for i in taps for j in taps]
 
     def features(self):
@@ -73,6 +74,7 @@ class ConvReference(Reference):
 
     def update(self, made, k):
         low, high = -(2 ** (self.p.wb - 1)), 2 ** (self.p.wb - 1) - 1
+        self.sums = []
         for n, row in enumerate(self.w):
             total = [0] * len(row)
             for maps, _, _, _, g in made:
@@ -82,6 +84,7 @@ class ConvReference(Reference):
                         for j, tap in enumerate(self.taps):
                             total[j] += value * self.under(maps.x, r, q, tap)
                         total[-1] += value * min(2**self.p.fx, 128)
+            self.sums.append(total)
             self.w[n] = [
                 min(max(w - shift(d, k), low), high) for w, d in zip(row, total, strict=True)
             ]

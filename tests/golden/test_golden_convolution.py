@@ -125,6 +125,22 @@ def test_signed_inputs():
     assert not y.any()
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_health(batch):
+    """Updates are sums over batch and positions; weights and features are counted."""
+    net = network({**CONV, "pool": 2, "lr": 9}, batch=batch)
+    (model,), (reference,), watch = net.layers, references(net), net.watch()
+    check_step(net, [reference], *noise(net, batch, torch.Generator().manual_seed(2)))
+    (counts,) = net.take_health(watch)
+    sums = [total for row in reference.sums for total in row]
+    k = model.spec.update_shift(9)
+    lost = [total for total in sums if total and not total + (1 << k - 1) >> k]
+    assert counts["updates"] == len([total for total in sums if total])
+    assert counts["updates_lost"] == len(lost) > 0
+    assert counts["samples"] == batch
+    assert counts["dead"] <= model.spec.neurons == 8
+
+
 @pytest.mark.parametrize("lr", [0, 3])
 @pytest.mark.parametrize("pool", [1, 2])
 def test_the_update_is_the_gradient(pool, lr):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from golden import __main__ as cli
-from golden import exits, training, weights
+from golden import events, exits, training, weights
 from golden.model import IntegerNetwork
 from golden.spec import parse
 
@@ -64,6 +64,25 @@ def one_by_one(golden, x, labels, margin):
                 break
     count = len(x)
     return [n / count for n in leaves], layers / count, products / count, right / count
+
+
+def test_products_of_convolutions():
+    """Every product of a tap with an input that is not 0, one by one, and one with each bias."""
+    layer = {"kind": "conv", "maps": 3, "kernel": 3}
+    table = {"shape": [2, 4, 4], "classes": 3, "layer": [layer | {"signed": False}]}
+    (described,) = parse(table, "t.toml").layers
+    x = np.random.default_rng(3).integers(0, 3, (5, 32))
+    expected = []
+    for maps in x.reshape(5, 2, 4, 4):
+        padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)))
+        met = sum(
+            np.count_nonzero(padded[:, r : r + 3, q : q + 3]) for r in range(4) for q in range(4)
+        )
+        expected.append(3 * (met + 16))
+    assert events.products(described, x).tolist() == expected
+    (signed,) = parse(table | {"layer": [layer]}, "t.toml").layers
+    # Middle grey is 0, and so is what lies beyond the border.
+    assert events.products(signed, x + 128).tolist() == expected
 
 
 @pytest.mark.parametrize("margin", [(0.3, 0.21), (None, 0.4), (0, 1), (9e9, None)])

@@ -44,6 +44,17 @@ WIDE = {
         {"neurons": 3, "wb": 2, "fw": 1, "fy": 2, "yb": 1, "init_bits": 1},
     ],
 }
+#: Convolutions of every kind: signed inputs, a trained classifier, cells, dropout, a full kernel.
+CONVOLVED = {
+    "shape": [3, 8, 8],
+    "classes": 4,
+    "layer": [
+        {"kind": "conv", "maps": 5, "kernel": 3, "pool": 2, "rule": "tlc", "dropout": 2},
+        {"kind": "conv", "maps": 4, "kernel": 1, "cells": 3, "yb": 6},
+        {"kind": "conv", "maps": 3, "kernel": 3, "pool": 2, "wb": 18},
+        {"neurons": 6},
+    ],
+}
 CC = c.compiler()
 
 
@@ -124,6 +135,47 @@ def test_the_ends_of_all_ranges(form, fw):
     scores, _ = training.infer(network, x)
     assert all(scores[:, i].any() for i in range(3))
     assert_equal(exported(form, tables_of(network), x), network, x)
+
+
+@pytest.fixture(scope="module")
+def convolved():
+    """Train a network of convolutions a little; give it and samples."""
+    network, random = IntegerNetwork(parse(CONVOLVED, "t.toml")), np.random.default_rng(5)
+    x = random.integers(0, 256, (40, 192), np.uint8)
+    x[:2] = [[0], [255]]
+    for _ in range(3):
+        network.train(x, np.arange(40) % 4)
+    return network, x
+
+
+@pytest.mark.parametrize("form", ["onnx", "c", "npz"])
+def test_convolutions(form, convolved):
+    network, x = convolved
+    scores, _ = training.infer(network, x)
+    assert all(len(np.unique(scores[:, i])) > 20 for i in range(4))
+    assert_equal(exported(form, tables_of(network), x), network, x)
+
+
+@pytest.mark.parametrize("form", ["onnx", "c", "npz"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: {"bias": layer.bias + 4000},
+        lambda layer: {"W": layer.W[:, ::-1]},
+        lambda layer: {"M": layer.M[::-1]},
+        lambda layer: {"conv": replace(layer.conv, signed=not layer.conv.signed)},
+    ],
+    ids=["bias", "W", "M", "signed"],
+)
+def test_the_comparison_sees_every_part_of_convolutions(form, layer, change, convolved):
+    network, x = convolved
+    tables = tables_of(network)
+    layers = list(tables.layers)
+    layers[layer] = replace(layers[layer], **change(layers[layer]))
+    results = exported(form, replace(tables, layers=tuple(layers)), x)
+    scores, _ = training.infer(network, x)
+    assert (results.scores[:, layer] != scores[:, layer]).any()
 
 
 @pytest.mark.parametrize("form", ["onnx", "c", "npz"])
@@ -264,6 +316,9 @@ def test_c_without_undefined_behaviour(monkeypatch, tmp_path):
         pytest.skip("the compiler has no sanitizer")
     monkeypatch.setattr(c, "FLAGS", (*c.FLAGS, *sanitizer))
     network, x = extreme(14, 3)
+    assert_equal(exported("c", tables_of(network), x), network, x)
+    network = IntegerNetwork(parse(CONVOLVED, "t.toml"))
+    x = np.random.default_rng(6).integers(0, 256, (9, 192), np.uint8)
     assert_equal(exported("c", tables_of(network), x), network, x)
 
 

@@ -54,6 +54,21 @@ def same(one, other):
     return plain(one) == plain(other)
 
 
+def test_convolutions(tmp_path):
+    """A row of W for each map, a row of V for each feature; and no other shape of them is taken."""
+    layer = {"kind": "conv", "maps": 3, "kernel": 3, "pool": 2, "rule": "tlc"}
+    table = {"shape": [2, 4, 4], "classes": 3, "layer": [layer]}
+    spec, random = parse(table, "conv.toml"), np.random.default_rng(1)
+    made = Weights(W=(random.integers(-99, 99, (3, 19)),), V=(random.integers(-99, 99, (12, 3)),))
+    path = tmp_path / "w.npz"
+    save(path, spec, made)
+    assert same(load(path, spec), made)
+    for change in ({"signed": False, "fx": 7}, {"pool": 1}, {"kernel": 1, "fw": 10}):
+        other = parse(table | {"layer": [layer | change]}, "other.toml")
+        with pytest.raises(WeightsError, match=r"is of another network: layer 0: (neurons|conv): "):
+            load(path, other)
+
+
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "w.npz"
