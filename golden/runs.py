@@ -135,6 +135,11 @@ class Integer(Run):
             del settings["network"][key]
         for layer in settings["network"]["layers"]:
             del layer["lanes"], layer["health"]
+            # Fully connected networks are those that there were before there were others.
+            if not self.network.convolutional:
+                del layer["conv"], layer["gs"]
+        if not self.network.convolutional:
+            del settings["network"]["shape"]
         return settings
 
 

@@ -71,6 +71,16 @@ class NetworkSpec:
         return any(layer.conv for layer in self.layers)
 
     @property
+    def sizes(self) -> str:
+        """Inputs and layers for people, such as 784-128-128 or 1x28x28-16x14x14-128."""
+        first = self.shape if self.convolutional and self.shape else (self.inputs,)
+        shapes = [first]
+        for layer in self.layers:
+            conv = layer.conv
+            shapes.append((conv.maps, conv.side, conv.side) if conv else (layer.neurons,))
+        return "-".join("x".join(map(str, shape)) for shape in shapes)
+
+    @property
     def turns(self) -> tuple[int, ...]:
         """The layers that learn, in the order in which they do where they take turns."""
         return tuple(layer.index for layer in self.layers if layer.rule != "frozen")

@@ -179,14 +179,13 @@ def exhibit(study: Study, outcomes: Sequence[Outcome]) -> Exhibit:
 
 def _head(study: Study) -> str:
     network, (first, *_) = study.network, study.axes[0].points
-    sizes = "-".join(str(n) for n in (network.inputs, *(a.neurons for a in network.layers)))
     made = [network for axis in study.axes for point in axis.points for network in point.networks]
     epochs, batch = (
         " or ".join(str(number) for number in sorted({getattr(one, key) for one in made}))
         for key in ("epochs", "batch")
     )
     return (
-        f"{network.name} ({sizes}) varied, {epochs} epochs in batches of {batch}, "
+        f"{network.name} ({network.sizes}) varied, {epochs} epochs in batches of {batch}, "
         f"runs of each point: {len(first.networks)}; tested on samples held out of the training "
         "set. Bold: as it is described. From, to: the worst and the best run."
     )

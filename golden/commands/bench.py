@@ -34,10 +34,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     described, data = prepare(arguments.config)
     seconds = bench.compare(described, data, rounds=arguments.rounds, steps=arguments.steps)
-    sizes = "-".join(str(n) for n in (described.inputs, *(a.neurons for a in described.layers)))
     print(
-        f"{described.name}: {sizes}, batch {described.batch}, {torch.get_num_threads()} threads; "
-        f"medians of {arguments.rounds} rounds of {arguments.steps} steps, taking turns"
+        f"{described.name}: {described.sizes}, batch {described.batch}, "
+        f"{torch.get_num_threads()} threads; medians of {arguments.rounds} rounds of {arguments.steps} steps, taking turns"
     )
     steps = len(data.train_x) // described.batch
     for name, median in zip(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from golden import convolution
 from golden.model import IntegerNetwork
-from golden.spec import SpecError, parse
+from golden.spec import CONFIGS, SpecError, load, parse
 from tests.golden.conv_reference import ConvReference
 from tests.golden.reference import Reference, check_step, noise
 
@@ -194,6 +194,22 @@ def test_parts(monkeypatch, name):
             )
         assert (len(made) > 1) == (parts > 1)
         assert torch.equal(got.double(), expected)
+
+
+def test_sizes():
+    spec = network({**CONV, "pool": 2}, {"neurons": 5}).spec
+    assert spec.sizes == "2x4x4-2x2x2-5"
+    assert parse({**IMAGE, "layer": [{"neurons": 5}]}, "t.toml").sizes == "32-5"
+
+
+def test_small_fits_its_board():
+    """The weights of cifar10-small take the bits that the description says, in blocks of an 85F."""
+    path = CONFIGS / "cifar10-small.toml"
+    bits = sum(layer.weights * layer.wb for layer in load(path).layers)
+    room = 208 * 18 * 1024
+    text = path.read_text()
+    assert bits < room
+    assert all(f"{number:,}" in text for number in (bits // 12, bits, room))
 
 
 @pytest.mark.parametrize(

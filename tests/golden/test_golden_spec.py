@@ -221,7 +221,9 @@ def test_find(tmp_path, monkeypatch):
     (tmp_path / "my.toml").write_text("")
     assert find("my.toml") == Path("my.toml")
     for config in ("my", "none.toml"):
-        message = rf"no description '{config}'.* one of breast-cancer, digits, digits-all, "
+        message = (
+            rf"no description '{config}'.* one of breast-cancer, cifar10, cifar10-small, digits, "
+        )
         with pytest.raises(SpecError, match=message):
             find(config)
 
