@@ -41,7 +41,7 @@ help:
 	@echo "make bench         what the hardware spends its clocks on  CONFIG=mnist SAMPLES=n"
 	@echo "make cost          what each choice of a description costs CONFIG= CHOICE="
 	@echo "make bench-sim     how fast the simulation runs            CONFIG="
-	@echo "make bench-golden  how fast the golden model trains"
+	@echo "make bench-golden  how fast the golden model trains        CONFIG=mnist-wide|cifar10"
 	@echo "make estimate      what a network takes, before synthesis  CONFIG= BOARD= SIZE="
 	@echo "make verilog       stand-alone Verilog in build/           CONFIG="
 	@echo "make bitstream     CONFIG= BOARD=ulx3s SIZE=85F|45F|25F|12F FREQ=MHz SEEDS=\"1 2 3\""
@@ -95,8 +95,9 @@ cost: environment
 bench-sim: environment
 	$(RUN) sim bench -- $(call quoted,CONFIG)
 
+bench-golden: CONFIG := $(if $(filter file default,$(origin CONFIG)),mnist-wide,$(value CONFIG))
 bench-golden: environment
-	$(RUN) golden bench
+	$(RUN) golden bench -- $(call quoted,CONFIG)
 
 estimate: environment
 	$(RUN) hw estimate $(call option,board,BOARD) $(call option,size,SIZE) -- $(call quoted,CONFIG)

@@ -36,7 +36,8 @@ def _run(arguments: argparse.Namespace) -> int:
     seconds = bench.compare(described, data, rounds=arguments.rounds, steps=arguments.steps)
     print(
         f"{described.name}: {described.sizes}, batch {described.batch}, "
-        f"{torch.get_num_threads()} threads; medians of {arguments.rounds} rounds of {arguments.steps} steps, taking turns"
+        f"{torch.get_num_threads()} threads; "
+        f"medians of {arguments.rounds} rounds of {arguments.steps} steps, taking turns"
     )
     steps = len(data.train_x) // described.batch
     for name, median in zip(

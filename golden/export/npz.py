@@ -98,8 +98,9 @@ def _convolved(W: np.ndarray, x: np.ndarray, grey: int) -> np.ndarray:
     size, half = isqrt(x.shape[1] // channels), k // 2
     maps = x.reshape(-1, channels, size, size) - grey
     maps = np.pad(maps, ((0, 0), (0, 0), (half, half), (half, half)))
-    taps = [(a, b) for a in range(k) for b in range(k)]
-    return sum(
-        np.einsum("nc,bcrq->bnrq", W[:, :, a, b], maps[:, :, a : a + size, b : b + size])
-        for a, b in taps
-    )
+    sums = np.zeros((len(maps), len(W), size, size), np.int64)
+    for a in range(k):
+        for b in range(k):
+            part = maps[:, :, a : a + size, b : b + size]
+            sums += np.einsum("nc,bcrq->bnrq", W[:, :, a, b], part)
+    return sums

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from golden import spec
 
 __all__ = [
+    "FIVE",
     "NETWORKS",
+    "TEN",
     "Conv",
     "Full",
     "LayerShape",
@@ -20,12 +22,14 @@ __all__ = [
 class Conv:
     """A convolution of stride 1 that keeps the size of its maps, and max pooling behind it.
 
-    `kernel` is the side of a kernel, `pool` the stride of the pooling; 1 pools nothing.
+    `kernel` is the side of a kernel, `pool` the stride of the pooling; 1 pools nothing. Unless it
+    is `trained`, its weights stay what they are.
     """
 
     maps: int
     kernel: int
     pool: int = 1
+    trained: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def describe(
             side, maps = side // part.pool, part.maps
         else:
             fan_in, positions = inputs, 1
-            side, maps, trained = 1, part.neurons, part.trained
+            side, maps = 1, part.neurons
         layers.append(LayerShape(inputs, fan_in, maps, positions, side**2 * maps, classes, trained))
     return NetworkShape(name, tuple(layers))
 
@@ -140,26 +144,24 @@ def translate(network: spec.NetworkSpec) -> NetworkShape:
     """
     if any(layer.rule == "tlc" for layer in network.layers):
         raise spec.SpecError(f"{network.path}: rule: tlc stores classifiers; they are not counted")
-    stack = [Full(layer.neurons, layer.rule != "frozen") for layer in network.layers]
-    return describe(network.name, *stack, maps=network.inputs, classes=network.classes)
+    stack, side, maps = [], 1, network.inputs
+    for layer in network.layers:
+        learns, conv = layer.rule != "frozen", layer.conv
+        if conv:
+            stack.append(Conv(conv.maps, conv.kernel, conv.pool, learns))
+        else:
+            stack.append(Full(layer.neurons, learns))
+    if first := network.layers[0].conv:
+        side, maps = first.size, first.channels
+    return describe(network.name, *stack, side=side, maps=maps, classes=network.classes)
 
 
-#: Those of the paper: MNIST (section 5.1), CIFAR10 with 5 layers and with 10 (section 5.2).
+#: The layers of the paper's networks for CIFAR10, with 5 of them and with 10 (section 5.2).
+FIVE = (*(Conv(maps, kernel=5, pool=2) for maps in (96, 128, 256)), *[Full(2048)] * 2)
+TEN = tuple(Conv(maps, kernel=3, pool=pool) for maps in (64, 128, 256, 512, 512) for pool in (1, 2))
+#: Those of the paper: MNIST (section 5.1), and these.
 NETWORKS = (
     describe("MNIST", *[Full(1000)] * 3, side=28, maps=1, classes=10),
-    describe(
-        "5-layer convnet",
-        *(Conv(maps, kernel=5, pool=2) for maps in (96, 128, 256)),
-        *[Full(2048)] * 2,
-        side=32,
-        maps=3,
-        classes=10,
-    ),
-    describe(
-        "10-layer convnet",
-        *(Conv(maps, kernel=3, pool=pool) for maps in (64, 128, 256, 512, 512) for pool in (1, 2)),
-        side=32,
-        maps=3,
-        classes=10,
-    ),
+    describe("5-layer convnet", *FIVE, side=32, maps=3, classes=10),
+    describe("10-layer convnet", *TEN, side=32, maps=3, classes=10),
 )
