@@ -106,6 +106,17 @@ def test_the_largest_numbers(channels, pool):
     check_step(net, compared, x, torch.arange(9) % 3)
 
 
+@pytest.mark.parametrize("cells", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("pool", [1, 2])
+def test_cells(cells, pool):
+    """Rows and columns of features share cells, evenly or not."""
+    size = 6 * pool
+    net = network({**CONV, "pool": pool, "cells": cells, "rule": "scfb"}, shape=[1, size, size])
+    compared = references(net)
+    assert net.layers[0].Mc.shape == (2 * cells**2, 3)
+    check_step(net, compared, *noise(net, 1, torch.Generator().manual_seed(cells)))
+
+
 def test_ties_go_to_the_lowest():
     """Where all that is pooled is equal, the first of four learns."""
     net = network({**CONV, "kernel": 1, "pool": 2, "maps": 1, "signed": False}, shape=[1, 2, 2])
