@@ -123,7 +123,7 @@ def describe(
     """
     layers = []
     for part in stack:
-        inputs, trained = side**2 * maps, True
+        inputs, trained = side**2 * maps, part.trained
         if isinstance(part, Conv):
             fan_in, positions = part.kernel**2 * maps, side**2
             side, maps = side // part.pool, part.maps

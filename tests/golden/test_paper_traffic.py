@@ -215,6 +215,12 @@ def test_description():
     assert not in_hardware(CONV5, 1)
 
 
+def test_description_of_convolutions():
+    """That of the paper's network has the paper's sizes."""
+    ours, (_, paper, _) = translate(spec.load(spec.CONFIGS / "cifar10.toml")), NETWORKS
+    assert ours.layers == paper.layers
+
+
 def test_frozen_description():
     layers = [{"neurons": 5, "rule": "frozen"}, {"neurons": 4}]
     network = translate(spec.parse({"inputs": 7, "classes": 3, "layer": layers}, "x.toml"))
