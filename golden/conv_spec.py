@@ -122,9 +122,11 @@ def conv_of(table: Table, shape: tuple[int, ...] | None, below: ConvSpec | None)
     conv = ConvSpec(channels=channels, size=size, signed=signed, **{"cells": None, **numbers})
     if conv.kernel % 2 == 0:
         raise table.error("kernel", f"must be odd, not {conv.kernel}")
-    if conv.kernel > size:
+    if conv.kernel >= 2 * size:
         raise table.error(
-            "kernel", f"must be at most {size}, the size of the maps below, not {conv.kernel}"
+            "kernel",
+            f"must be at most {2 * size - 1} over maps of {size} x {size}, where each tap meets an "
+            f"input somewhere, not {conv.kernel}",
         )
     if size % conv.pool:
         raise table.error(

@@ -36,7 +36,7 @@ def convolutions(draw, size):
         layer = {
             "kind": "conv",
             "maps": draw(st.integers(1, 4)),
-            "kernel": draw(st.sampled_from([k for k in (1, 3, 5) if k <= size])),
+            "kernel": draw(st.sampled_from([k for k in (1, 3, 5) if k < 2 * size])),
             "pool": pool,
             "rule": rule,
             "loss": draw(st.sampled_from(["ce", "hinge"])),
@@ -227,7 +227,7 @@ def test_small_fits_its_board():
     ("layers", "message"),
     [
         ([{**CONV, "kernel": 2}], "layer 0: kernel: must be odd, not 2"),
-        ([{**CONV, "kernel": 5}], "layer 0: kernel: must be at most 4, the size of the maps below"),
+        ([{**CONV, "kernel": 9}], "layer 0: kernel: must be at most 7 over maps of 4 x 4, where"),
         ([{**CONV, "pool": 3}], "layer 0: pool: must be from 1 to 2, not 3"),
         (
             [{**CONV, "kernel": 1, "pool": 2}] * 3,
