@@ -37,6 +37,7 @@ help:
 	@echo "                   FORMAT=onnx|c|npz OUT=FILE"
 	@echo "make paper         the paper's tables and figures, ours beside it"
 	@echo "                   EXHIBIT=all|table1|table2|figure3|figure6 METHOD= EPOCHS= RUNS=n QUICK=1"
+	@echo "                   EXHIBIT=table3|figure4|table4|table5|figure5 WIDTH=0.25 on CIFAR-10"
 	@echo "make sweep         which formats and sizes a network needs  STUDY= EPOCHS= RUNS=n QUICK=1"
 	@echo "make bench         what the hardware spends its clocks on  CONFIG=mnist SAMPLES=n"
 	@echo "make cost          what each choice of a description costs CONFIG= CHOICE="
@@ -80,7 +81,8 @@ export: environment
 many = $(call option,epochs,EPOCHS) $(call option,seeds,RUNS) $(if $(QUICK),--quick)
 
 paper: environment
-	$(RUN) golden paper $(many) $(call option,method,METHOD) -- $(call quoted,EXHIBIT)
+	$(RUN) golden paper $(many) $(call option,method,METHOD) $(call option,width,WIDTH) \
+	    -- $(call quoted,EXHIBIT)
 
 sweep: environment
 	$(RUN) golden sweep $(many) -- $(if $(value STUDY),$(call quoted,STUDY))

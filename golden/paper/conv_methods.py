@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The methods of the paper's Tables 3 to 5: what it reports, and how each is trained here."""
 
+import builtins
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class ConvRow:
         names = LAYERS[self.settings["network"]]
         return names if self.settings["rule"] in LOCAL_RULES else names[-1:]
 
-    def float(self, *, data: str, seed: int, epochs: int, width: float) -> ConvFloat:
+    def float(self, *, data: str, seed: int, epochs: int, width: builtins.float) -> ConvFloat:
         """Make the run in floats."""
         return ConvFloat(
             name=f"{self.name}, seed {seed}",
@@ -63,7 +64,9 @@ class ConvRow:
             **self.settings,
         )
 
-    def integer(self, *, data: str, seed: int, epochs: int, width: float) -> runs.Integer | None:
+    def integer(
+        self, *, data: str, seed: int, epochs: int, width: builtins.float
+    ) -> runs.Integer | None:
         """Make the run of the integer counterpart, if there is one: only local errors have one."""
         rule = self.settings["rule"]
         if rule not in LOCAL_RULES:

@@ -4,18 +4,18 @@
 import argparse
 import json
 import re
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from golden.cli import UsageError
 from golden.commands import paper as command
-from golden.paper import table2
+from golden.paper import comparison, table2
+from golden.paper.comparison import Result
 from golden.paper.methods import CONTROL, FIGURE3, LINE, ROWS, Row, Value
-from golden.paper.table2 import Result
 from golden.runs import Integer, Outcome, perform
 
+SETTINGS = {"data": "mnist", "neurons": 1000, "epochs": 10, "seeds": 3}
 EVERY = (*ROWS, CONTROL)
 
 
@@ -68,7 +68,7 @@ def test_rows():
 
 
 def test_runs():
-    made = table2.runs_of(EVERY, epochs=10, seeds=3)
+    made = comparison.runs_of(EVERY, **SETTINGS)
     assert list(made) == [row.name for row in EVERY]
     digests = {run.digest for runs in made.values() for run in runs}
     assert len(digests) == 3 * (10 + 7)
@@ -93,17 +93,21 @@ def test_runs():
                 assert layer.lr == (7 if layer.rule == "scfb" else 6)
                 assert layer.dropout == (2 if "DO" in row.name else 0)
                 assert layer.init == ("gauss" if "GI" in row.name else "uniform")
-    floats_only = table2.runs_of(EVERY, epochs=10, seeds=3, integers=False)
+    floats_only = comparison.runs_of(EVERY, **SETTINGS, integers=False)
     assert {name: runs[:3] for name, runs in made.items()} == floats_only
 
 
 def test_reached():
     row = Row("r", {"rule": "bp"}, test=(Value(98.5, 0.05),), train=(Value(99.0, 0.0),))
     for mean, expected in ((98.5, True), (98.3, True), (98.29, False), (99.9, True), (0.0, False)):
-        assert table2.reached(row, [Value(mean)]) == [expected]
-    assert table2.reached(CONTROL, [Value(10.0), Value(20.0), Value(20.1)]) == [True, True, False]
+        assert comparison.reached(row, [Value(mean)]) == [expected]
+    assert comparison.reached(CONTROL, [Value(10.0), Value(20.0), Value(20.1)]) == [
+        True,
+        True,
+        False,
+    ]
     (row, *_) = ROWS
-    assert table2.reached(row, [Value(97.8), Value(97.9), Value(98.1)]) == [True, False, True]
+    assert comparison.reached(row, [Value(97.8), Value(97.9), Value(98.1)]) == [True, False, True]
 
 
 def cells(text):
@@ -190,8 +194,8 @@ def test_measure_keeps_results_of_rows_together(tmp_path, monkeypatch):
         seen.extend(runs)
         return [outcome([run.seed, isinstance(run, Integer), 0]) for run in runs]
 
-    monkeypatch.setattr(table2.runs, "perform", made)
-    results = table2.measure(EVERY, tmp_path, epochs=4, seeds=2)
+    monkeypatch.setattr(comparison.runs, "perform", made)
+    results = comparison.measure(EVERY, tmp_path, **SETTINGS | {"seeds": 2})
     assert [result.row for result in results] == list(EVERY)
     for result in results:
         assert [run.test[:2] for run in result.floats] == [[0.01, 0], [0.02, 0]]
@@ -210,8 +214,7 @@ def run(arguments):
 @pytest.fixture
 def tiny(monkeypatch):
     """Let the networks be tiny, on the digits."""
-    made = partial(table2.runs_of, data="digits", neurons=8)
-    monkeypatch.setattr(table2, "runs_of", made)
+    monkeypatch.setattr(command, "MNIST", {"data": "digits", "neurons": 8})
 
 
 @pytest.mark.usefixtures("tiny")
@@ -254,7 +257,7 @@ def test_command_quick(tmp_path, capsys):
 def test_command_all(monkeypatch, tmp_path, capsys):
     made = []
     monkeypatch.setattr(
-        table2, "measure", lambda rows, *_, **__: made.append(rows) or [*map(paper_like, rows)]
+        comparison, "measure", lambda rows, *_, **__: made.append(rows) or [*map(paper_like, rows)]
     )
     assert run(["all", "--count", "0", "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
@@ -269,7 +272,7 @@ def test_command_all(monkeypatch, tmp_path, capsys):
 def test_command_of_some_methods(monkeypatch, tmp_path, capsys):
     made = []
     monkeypatch.setattr(
-        table2, "measure", lambda rows, *_, **__: made.extend(rows) or [*map(paper_like, rows)]
+        comparison, "measure", lambda rows, *_, **__: made.extend(rows) or [*map(paper_like, rows)]
     )
     chosen = ["--method", "BP + DO", "--method", "LEL(SYM) + DO"]
     assert run(["table2", *chosen, "--out", str(tmp_path)]) == 0
@@ -298,5 +301,5 @@ def test_command_help(capsys):
     text = capsys.readouterr().out
     assert "python -m golden paper table2 --quick" in text
     with pytest.raises(SystemExit):
-        run(["table3"])
-    assert "invalid choice: 'table3'" in capsys.readouterr().err
+        run(["table9"])
+    assert "invalid choice: 'table9'" in capsys.readouterr().err

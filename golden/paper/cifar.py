@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tables 3 to 5 and Figures 4 and 5 of the paper: CIFAR10, in floats and in integers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from golden.exhibit import Exhibit, drawing
+from golden.paper.comparison import Result, bars, comparison, curves, many
+from golden.paper.conv_methods import (
+    FIVE_LAYERS,
+    FULL_EIGHTHS,
+    LAYERS,
+    LINE,
+    POOLED_EIGHTHS,
+    TEN_LAYERS,
+    ConvRow,
+)
+from golden.paper.convnets import FULL, INPUT, POOLED
+from golden.paper.methods import BATCH, INTEGER_BATCH
+
+__all__ = ["SHOWN", "exhibit"]
+
+#: What each exhibit shows: its network's methods, and some of the layers.
+SHOWN: dict[str, tuple[tuple[ConvRow, ...], Sequence[str]]] = {
+    "table3": (FIVE_LAYERS, LAYERS["five"]),
+    "table4": (TEN_LAYERS, LAYERS["ten"][:5]),
+    "table5": (TEN_LAYERS, LAYERS["ten"][5:]),
+    "figure4": (FIVE_LAYERS, LAYERS["five"]),
+    "figure5": (TEN_LAYERS, LAYERS["ten"]),
+}
+#: Panels of the curves side by side.
+COLUMNS = 5
+
+
+def exhibit(name: str, results: Sequence[Result], *, width: float) -> Exhibit:
+    """Show results like one of the paper's tables, or one of its figures.
+
+    Parameters
+    ----------
+    name
+        "table3", "table4", "table5", "figure4" or "figure5".
+    results
+        Of its methods.
+    width
+        Share of the paper's maps and neurons that the networks have.
+    """
+    _, layers = SHOWN[name]
+    first = results[0].floats
+    epochs, count = len(first[0].curve), len(first)
+    table = name.startswith("table")
+    kinds = ("float", "integer") if table else ("float",)
+    data, lines = comparison(results, kinds, layers=layers, judged=False)
+    title = f"{name[:-1].capitalize()} {name[-1]}"
+    text = f"""\
+**{title}: accuracy on CIFAR10 in percent**, of the paper's network with {width:.0%} of its maps and
+neurons, after {many(epochs, "epoch")}, mean ± standard deviation over {many(count, "run")} (the
+paper: all maps, 100 epochs, 4 runs).
+
+{lines}
+
+{_notes(table)}"""
+    with drawing():
+        if table:
+            figures = {f"{name}-curves": curves(results, _paper, layers=layers, columns=COLUMNS)}
+        else:
+            (line,) = (row for row in SHOWN[name][0] if row.name == LINE)
+            figures = {name: bars(results, line, layers, lowest=0.25)}
+    numbers = {"epochs": epochs, "runs": count, "width": width, "rows": data}
+    return Exhibit(name, numbers, text, figures)
+
+
+def _notes(table: bool) -> str:
+    """Say how things were made."""
+    notes = [
+        f"Dropout (DO) takes {INPUT:.0%} of the inputs, {POOLED:.0%} behind pooling and {FULL:.0%} "
+        "behind fully connected layers, as in the network that the paper's is made after; the "
+        "paper does not say.",
+        f"Batches are of {BATCH} images; rates are divided by 5 after every quarter of the epochs.",
+    ]
+    if table:
+        notes += [
+            "*integer* is this project's integer model, as its hardware would compute it: 2 x 2 "
+            "pooling instead of 3 x 3 with stride 2, pixels less 128 instead of standardised ones, "
+            f"no batch normalisation, batches of {INTEGER_BATCH}, rates halved after each quarter. "
+            f"Its dropout takes {POOLED_EIGHTHS}/8 behind pooling and {FULL_EIGHTHS}/8 of fully "
+            "connected layers. Without what normalises batches, a layer that is fixed (Fix) learns "
+            "nothing at all.",
+            "Feedback alignment (FA) and backpropagation (BP) have no integer counterpart: they "
+            "need a backward pass.",
+        ]
+    else:
+        notes.append(
+            "Coloured bars are the accuracy on the test set, black bars above them that on the "
+            "training set, the red line is the test accuracy of backpropagation (BP); the paper's "
+            "values are the white marks and the broken line."
+        )
+    return "\n".join(f"- {note}" for note in notes)
+
+
+def _paper(axis: Axes, row: ConvRow, k: int) -> tuple[str, Any]:
+    """Mark the paper's value in a panel."""
+    axis.set_ylim(0, 100)
+    return "paper, at the end", axis.axhline(row.test[k].mean, color="black", lw=0.9, ls="--")

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tables 3 to 5 and Figures 4 and 5: what is trained for them, and what they show of it."""
+
+import argparse
+import json
+
+import pytest
+
+from golden.commands import paper as command
+from golden.paper import cifar, comparison
+from golden.paper.comparison import Result
+from golden.paper.conv_methods import FIGURE, FIVE_LAYERS, LINE, TEN_LAYERS
+from golden.paper.convnets import ConvFloat
+from golden.runs import Integer, Outcome
+
+NAMES = [
+    "LEL(SYM)", "LEL(SYM)-Fix 1", "LEL(SYM)-Fix 2", "LEL(SYM) + DO", "LEL(SYM)/GI",
+    "LEL(SYM) + DO/GI", "LEL(SCFB) + DO", "LEL(SCFB)", "LEL(TLC) + DO", "LEL(TLC)",
+    "FA", "BP", "BP + DO",
+]  # fmt: skip
+SETTINGS = {"data": "cifar10", "width": 0.25, "epochs": 20, "seeds": 2}
+
+
+def outcome(test, train):
+    """Make up a run of two epochs that ends with percentages."""
+    shares = [value / 100 for value in test]
+    return Outcome({}, [[0.1] * len(shares), shares], [value / 100 for value in train], 1.0)
+
+
+def paper_like(row):
+    """Make up a result: the paper's values in floats, two percent less in integers."""
+    test, train = ([value.mean for value in values] for values in (row.test, row.train))
+    floats = [outcome([v + d for v in test], train) for d in (0.5, -0.5)]
+    local = row.integer(data="cifar10", seed=1, epochs=1, width=1 / 16)
+    integers = [outcome([v - 2 for v in test], train)] * 2 if local else []
+    return Result(row, floats, integers)
+
+
+@pytest.mark.parametrize("rows", [FIVE_LAYERS, TEN_LAYERS])
+def test_rows(rows):
+    assert [row.name for row in rows] == NAMES
+    for row in rows:
+        count = len(row.layers)
+        assert len(row.test) == len(row.train) == count
+        assert count == (1 if row.name[:2] in ("FA", "BP") else 5 if rows is FIVE_LAYERS else 10)
+        assert ("DO" in row.name) == row.settings.get("dropout", False)
+        assert ("GI" in row.name) == (row.settings.get("init") == "gaussian")
+        assert row.settings.get("fixed", 0) == (int(row.name[-1]) if "Fix" in row.name else 0)
+        assert row.settings["rule"] in row.name.lower()
+        for train, test in zip(row.train, row.test, strict=True):
+            assert 19 < test.mean < 88
+            assert train.mean > test.mean - 1
+
+
+@pytest.mark.parametrize("rows", [FIVE_LAYERS, TEN_LAYERS])
+def test_runs(rows):
+    made = comparison.runs_of(rows, **SETTINGS)
+    digests = {run.digest for runs in made.values() for run in runs}
+    assert len(digests) == 2 * (13 + 10)
+    for row in rows:
+        floats, integers = made[row.name][:2], made[row.name][2:]
+        for run in floats:
+            assert isinstance(run, ConvFloat)
+            assert (run.batch, run.epochs, run.width, run.lr) == (100, 20, 0.25, 0.1)
+        assert [run.seed for run in integers] == ([] if row.name[:2] in ("FA", "BP") else [1, 2])
+        for run in integers:
+            assert isinstance(run, Integer)
+            assert (run.batch, run.network.lr_step) == (32, 5)
+            layers = run.network.layers
+            fixed = row.settings.get("fixed", 0)
+            assert [layer.rule for layer in layers[:fixed]] == ["frozen"] * fixed
+            for layer in layers[fixed:]:
+                assert (layer.rule, layer.loss) == (row.settings["rule"], "ce")
+                assert layer.init == ("gauss" if "GI" in row.name else "uniform")
+            dropped = [layer.dropout for layer in layers]
+            if "DO" not in row.name:
+                assert not any(dropped)
+            elif rows is FIVE_LAYERS:
+                assert dropped == [2, 2, 2, 4, 4]
+            else:
+                assert dropped == [0, 2] * 5
+    five, ten = (rows[0].integer(data="cifar10", seed=1, epochs=4, width=1) for rows in
+                 (FIVE_LAYERS, TEN_LAYERS))  # fmt: skip
+    assert five.network.sizes == "3x32x32-96x16x16-128x8x8-256x4x4-2048-2048"
+    assert ten.network.sizes.endswith("-512x4x4-512x2x2-512x2x2-512x1x1")
+
+
+def cells(text):
+    """Give the rows of the table in a text, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "count", "first"),
+    [
+        ("table3", FIVE_LAYERS, 10 * 5 + 3, ["LEL(SYM)", "conv1", "47.3 ± 1.00"]),
+        ("table4", TEN_LAYERS, 10 * 5, ["LEL(SYM)", "conv1", "36.5 ± 0.40"]),
+        ("table5", TEN_LAYERS, 10 * 5 + 3, ["LEL(SYM)", "conv6", "75.9 ± 0.20"]),
+    ],
+)
+def test_tables(name, rows, count, first):
+    exhibit = cifar.exhibit(name, [paper_like(row) for row in rows], width=0.25)
+    assert (
+        "of the paper's network with 25% of its maps and\nneurons, after 2 epochs" in exhibit.text
+    )
+    table = cells(exhibit.text)
+    assert len(table) == count
+    assert table[0][:3] == first
+    paper, ours, integer = (float(cell.split()[0]) for cell in table[0][2:5])
+    assert (paper, integer) == (ours, ours - 2)
+    if name != "table4":
+        assert table[-1][0] == "BP + DO"
+        assert table[-1][4] == "–"
+    (figure,) = exhibit.figures
+    assert figure == f"{name}-curves"
+    data = json.loads(json.dumps(exhibit.data))
+    assert (data["epochs"], data["runs"], data["width"]) == (2, 2, 0.25)
+    assert len(data["rows"]) == 13
+
+
+@pytest.mark.parametrize(("name", "rows"), [("figure4", FIVE_LAYERS), ("figure5", TEN_LAYERS)])
+def test_figures(name, rows):
+    shown = [row for row in rows if row.name in (*FIGURE, LINE)]
+    exhibit = cifar.exhibit(name, [paper_like(row) for row in shown], width=1)
+    (axis,) = exhibit.figures[name].axes
+    layers = len(rows[0].layers)
+    # Two bars for each layer of four methods, and for the one that has the top alone.
+    assert len(axis.patches) == 2 * (4 * layers + 1)
+    heights = [patch.get_height() for patch in axis.patches[: 2 * layers : 2]]
+    assert heights == pytest.approx([value.mean for value in rows[0].test])
+    assert [label.get_text() for label in axis.get_xticklabels()] == [
+        "LEL(SYM)", "LEL(SYM)\n+ DO", "LEL(SCFB)", "LEL(TLC)", "FA",
+    ]  # fmt: skip
+    ours, papers = (line.get_ydata()[0] for line in axis.lines)
+    assert ours == pytest.approx(papers)
+
+
+def run(arguments):
+    parser = argparse.ArgumentParser()
+    command.add(parser.add_subparsers())
+    parsed = parser.parse_args(["paper", *arguments])
+    return parsed.run(parsed)
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    """What is asked for is trained, and shown; tables 4 and 5 are of the same runs."""
+    seen = []
+
+    def perform(runs, *_, **__):
+        seen.extend(runs)
+        layers = [len(r.network.layers) if isinstance(r, Integer) else 10 for r in runs]
+        return [outcome([30 + k for k in range(n)], [40] * n) for n in layers]
+
+    monkeypatch.setattr(comparison.runs, "perform", perform)
+    arguments = ["--method", "LEL(TLC)", "--width", "0.5", "--epochs", "3", "--jobs", "1"]
+    arguments += ["--out", str(tmp_path)]
+    assert run(["table4", *arguments]) == 0
+    first = seen.copy()
+    assert [(type(r).__name__, r.seed, r.epochs) for r in first] == [
+        ("ConvFloat", 1, 3), ("Integer", 1, 3),
+    ]  # fmt: skip
+    assert run(["table5", *arguments]) == 0
+    assert [r.digest for r in seen[2:]] == [r.digest for r in first]
+    assert run(["figure5", *arguments]) == 0
+    assert len(seen) == 5
+    out = capsys.readouterr().out
+    assert out.count("**Table 4: ") == out.count("**Table 5: ") == out.count("**Figure 5: ") == 1
+    assert (tmp_path / "table5.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table3", "--width", "0"], "--width: must be a number up to 1, not '0'"),
+        (["table3", "--width", "wide"], "--width: must be a number up to 1, not 'wide'"),
+        (["table3", "--method", "LEL(RAW)"], "invalid choice: 'LEL(RAW)' (choose from LEL(SYM), "),
+    ],
+)
+def test_complaints(capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        run(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table2", "--width", "1"], "--width: is for table3, figure4, table4, table5, figure5"),
+        (["figure5", "--method", "BP + DO"], "--method: figure5 shows none of BP + DO, only LEL"),
+        (["table3", "--method", "LEL(random K)"], "--method: table3 shows none of LEL(random K)"),
+    ],
+)
+def test_what_does_not_go_together(arguments, message):
+    with pytest.raises(command.UsageError) as error:
+        run(arguments)
+    assert str(error.value).startswith(message)
