@@ -4,12 +4,11 @@
 import builtins
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from golden import runs, spec
 from golden.paper.convnets import STACKS, ConvFloat
-from golden.paper.methods import BATCH, INTEGER_BATCH, Value
+from golden.paper.methods import BATCH, INTEGER_BATCH, Reported, Value
 from golden.paper.rules import CLASSES, LOCAL_RULES
 from golden.paper.shapes import Conv
 
@@ -27,24 +26,8 @@ LAYERS = {
 }
 
 
-@dataclass(frozen=True)
-class ConvRow:
-    """One method.
-
-    Parameters
-    ----------
-    name
-        As in the paper.
-    settings
-        Of `ConvFloat`: network, rule, init, dropout, fixed.
-    train, test
-        The paper's values of each layer that predicts.
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-    train: tuple[Value, ...]
-    test: tuple[Value, ...]
+class ConvRow(Reported):
+    """One method; its settings are of `ConvFloat`: network, rule, init, dropout, fixed."""
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -20,18 +20,7 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from golden import data
-from golden.paper.rules import (
-    CLASSES,
-    INITS,
-    LOCAL_RULES,
-    RULES,
-    Dropout,
-    FloatNetwork,
-    LocalErrors,
-    TopError,
-    local_classifier,
-    trained,
-)
+from golden.paper.rules import INITS, RULES, Dropout, FloatNetwork, network_of, trained
 from golden.paper.shapes import FIVE, TEN, Conv
 from golden.runs import Run
 
@@ -177,7 +166,7 @@ class ConvFloat(Run):
         """Make the network, at its start, on the GPU if there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         generator = torch.Generator(device).manual_seed(self.seed)
-        local, aligned = self.rule in LOCAL_RULES, self.rule == "fa"
+        aligned = self.rule == "fa"
 
         def dropped(share: float) -> list[nn.Module]:
             return [Dropout(share, generator)] if self.dropout else []
@@ -207,17 +196,4 @@ class ConvFloat(Run):
                 sizes.append(neurons)
             first = []
             blocks.append(nn.Sequential(*block))
-        if local:
-            classifiers = [
-                local_classifier(self.rule, size, CLASSES, generator, self.init) for size in sizes
-            ]
-        else:
-            classifiers = [trained(sizes[-1], CLASSES, generator, aligned=aligned)]
-        return (LocalErrors if local else TopError)(
-            blocks,
-            classifiers,
-            generator,
-            epochs=self.epochs,
-            lr=self.lr,
-            momentum=self.momentum,
-        )
+        return network_of(self, blocks, sizes, generator)

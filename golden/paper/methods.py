@@ -19,6 +19,7 @@ __all__ = [
     "LAYERS",
     "LINE",
     "ROWS",
+    "Reported",
     "Row",
     "Value",
 ]
@@ -63,15 +64,15 @@ class Value(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method of Table 2.
+class Reported:
+    """One method of one of the paper's tables.
 
     Parameters
     ----------
     name
         As in the paper.
     settings
-        Of `Float`: rule, init, dropout, batch_norm.
+        What its run in floats takes, beside what all runs do.
     train, test
         The paper's values of each layer that predicts; none where it gives no numbers.
     """
@@ -80,6 +81,10 @@ class Row:
     settings: Mapping[str, Any]
     train: tuple[Value, ...] = ()
     test: tuple[Value, ...] = ()
+
+
+class Row(Reported):
+    """One method of Table 2; its settings are of `Float`: rule, init, dropout, batch_norm."""
 
     @property
     def layers(self) -> range:

@@ -42,6 +42,7 @@ __all__ = [
     "TopError",
     "draw",
     "local_classifier",
+    "network_of",
     "trained",
 ]
 
@@ -280,6 +281,32 @@ class TopError(FloatNetwork):
         return [classifier(x)]
 
 
+def network_of(
+    run: Any, blocks: Sequence[nn.Module], sizes: Sequence[int], generator: torch.Generator
+) -> FloatNetwork:
+    """Give blocks their classifiers, or one to the top, and make a network of them.
+
+    Parameters
+    ----------
+    run
+        What is trained: its rule, init, epochs, lr and momentum count.
+    blocks, generator
+        As for `FloatNetwork`.
+    sizes
+        Activations of each block.
+    """
+    local, aligned = run.rule in LOCAL_RULES, run.rule == "fa"
+    if local:
+        classifiers = [
+            local_classifier(run.rule, size, CLASSES, generator, run.init) for size in sizes
+        ]
+    else:
+        classifiers = [trained(sizes[-1], CLASSES, generator, aligned=aligned)]
+    return (LocalErrors if local else TopError)(
+        blocks, classifiers, generator, epochs=run.epochs, lr=run.lr, momentum=run.momentum
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Float(Run):
     """A fully connected network in floats.
@@ -319,7 +346,6 @@ class Float(Run):
         """Make the network, at its start, on the GPU if there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         generator = torch.Generator(device).manual_seed(self.seed)
-        local = self.rule in LOCAL_RULES
         blocks = []
         for inputs, neurons in zip(
             (DATA_SIZES[str(self.data)][0], *self.neurons), self.neurons, strict=False
@@ -328,19 +354,4 @@ class Float(Run):
             norm = [nn.BatchNorm1d(neurons, device=device)] if self.batch_norm else []
             dropout = [Dropout(self.dropout, generator)] if self.dropout else []
             blocks.append(nn.Sequential(layer, *norm, nn.ReLU(inplace=True), *dropout))
-        if local:
-            classifiers = [
-                local_classifier(self.rule, neurons, CLASSES, generator, self.init)
-                for neurons in self.neurons
-            ]
-        else:
-            classifiers = [trained(self.neurons[-1], CLASSES, generator, aligned=self.rule == "fa")]
-        kind = LocalErrors if local else TopError
-        return kind(
-            blocks,
-            classifiers,
-            generator,
-            epochs=self.epochs,
-            lr=self.lr,
-            momentum=self.momentum,
-        )
+        return network_of(self, blocks, self.neurons, generator)
