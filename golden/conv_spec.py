@@ -101,8 +101,8 @@ def conv_of(table: Table, shape: tuple[int, ...] | None, below: ConvSpec | None)
         if shape is None:
             raise table.error(
                 "kind",
-                "the inputs are no image; give shape = [channels, rows, columns], or train on data "
-                "that has one",
+                "the inputs are no image whose channels come first; give shape = [channels, rows, "
+                "columns], or train on data that has one",
             )
         channels, *sides = shape
         if sides[0] != sides[1]:

@@ -73,8 +73,10 @@ class Data:
 
     @property
     def image(self) -> tuple[int, ...] | None:
-        """(Channels, rows, columns) of a sample, where it is an image."""
+        """(Channels, rows, columns) of a sample, where it is an image whose channels come first."""
         shape = self.shape or ()
+        if len(shape) == 3 and shape[0] not in (1, 3) and shape[2] in (1, 3):
+            return None
         return {2: (1, *shape), 3: shape}.get(len(shape))
 
     @property

@@ -257,8 +257,14 @@ def test_impossible_layers(layers, message):
     ("changes", "message"),
     [
         ({"shape": [1, 4, 6]}, "layer 0: kind: images must be square, not 4 x 6; cut them, or pad"),
-        ({"shape": None, "inputs": 16}, "layer 0: kind: the inputs are no image; give shape = ["),
-        ({"data": "wine", "shape": None}, "layer 0: kind: the inputs are no image; give shape = ["),
+        (
+            {"shape": None, "inputs": 16},
+            "layer 0: kind: the inputs are no image whose channels come",
+        ),
+        (
+            {"data": "wine", "shape": None},
+            "layer 0: kind: the inputs are no image whose channels come",
+        ),
         ({"shape": [1, 4, 4], "inputs": 15}, "shape: must have 15 numbers, not 16"),
         ({"data": "digits", "shape": [1, 4, 16]}, "shape: must be [1, 8, 8] for digits, not [1, 4"),
         ({"shape": [4, 4]}, "shape: must be [channels, rows, columns], each at least 1, not "),
@@ -274,6 +280,34 @@ def test_impossible_images(changes, message):
     with pytest.raises(SpecError) as error:
         parse({key: value for key, value in table.items() if value is not None}, "t.toml")
     assert str(error.value).startswith(f"t.toml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((5, 5), (1, 5)), ((3, 5, 5), (3, 5)), ((5, 5, 3), None), ((5, 5, 1), None)]
+)
+def test_images_of_a_file(tmp_path, shape, size):
+    """Their shape is that of the arrays; where channels come last, it is refused."""
+    x = np.random.default_rng(1).integers(0, 256, (20, *shape), np.uint8)
+    np.savez(tmp_path / "images.npz", x=x, y=np.arange(20) % 2)
+    table = {"data": "images.npz", "layer": [CONV]}
+    if size is None:
+        with pytest.raises(SpecError, match="no image whose channels come first"):
+            parse(table, "t.toml", tmp_path)
+        return
+    conv = parse(table, "t.toml", tmp_path).layers[0].conv
+    assert (conv.channels, conv.size) == size
+
+
+def test_greedy():
+    """One layer learns after the other, as in networks without convolutions."""
+    layers = [CONV, {**CONV, "pool": 2}, {"neurons": 4}]
+    net = network(*layers, schedule="greedy", epochs=1, batch=5)
+    x, labels = noise(net, 5, torch.Generator().manual_seed(1))
+    for turn in range(3):
+        before = [layer.W.clone() for layer in net.layers]
+        net.train(x, labels, turn)
+        changed = [not torch.equal(a, b.W) for a, b in zip(before, net.layers, strict=True)]
+        assert changed == [index == turn for index in range(3)]
 
 
 def test_a_table_whose_rows_are_images(tmp_path):
