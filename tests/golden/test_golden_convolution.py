@@ -259,11 +259,11 @@ def test_impossible_layers(layers, message):
         ({"shape": [1, 4, 6]}, "layer 0: kind: images must be square, not 4 x 6; cut them, or pad"),
         (
             {"shape": None, "inputs": 16},
-            "layer 0: kind: the inputs are no image whose channels come",
+            "layer 0: kind: the inputs are no image whose",
         ),
         (
             {"data": "wine", "shape": None},
-            "layer 0: kind: the inputs are no image whose channels come",
+            "layer 0: kind: the inputs are no image whose",
         ),
         ({"shape": [1, 4, 4], "inputs": 15}, "shape: must have 15 numbers, not 16"),
         ({"data": "digits", "shape": [1, 4, 16]}, "shape: must be [1, 8, 8] for digits, not [1, 4"),
