@@ -114,6 +114,17 @@ def test_path_in_a_message():
         NetworkPlan(parse(table, "a\nb\x1b.toml"))
 
 
+@pytest.mark.parametrize("make", [*MADE.values(), fit], ids=[*MADE, "fit"])
+def test_convolution_is_for_the_golden_model(make):
+    layer = {"kind": "conv", "maps": 2, "kernel": 3, "pool": 2}
+    table = {"name": "n", "shape": [1, 4, 4], "classes": 3, "layer": [layer, {"neurons": 3}]}
+    message = (
+        "x.toml: layer 0: kind: conv layers are golden only, for no hardware computes them yet;"
+    )
+    with pytest.raises(PlanError, match=f"^{message} train with python -m golden$"):
+        make(parse(table, "x.toml"))
+
+
 @pytest.mark.parametrize(
     ("network", "layer", "message"),
     [
