@@ -116,7 +116,8 @@ def description(spec: NetworkSpec) -> str:
     for layer in spec.layers:
         lines += ["", "[[layer]]"]
         keys = ("neurons", "rule", "loss", "init", "source", "sr")
-        keys += tuple(key for key in FORMATS if key not in TRAINED)
+        # Only networks of convolutions have a gs.
+        keys += tuple(key for key in FORMATS if key not in (*TRAINED, "gs"))
         keys += () if layer.margin is None else ("margin",)
         keys += ("health",) if layer.health else ()
         if layer.rule == "tlc":

@@ -87,7 +87,7 @@ def _networks(draw: st.DrawFn) -> dict[str, Any]:
             layer["health"] = True
         if table["layer"]:
             layer.pop("fx", None)
-        if draw(st.integers(0, 2)) > 0:
+        if draw(st.integers(0, 3)) > 0:
             layer["margin"] = draw(MARGINS)
         if "init_bits" in layer:
             layer["init_bits"] = min(layer["init_bits"], layer.get("wb", 12) - 1)

@@ -136,7 +136,7 @@ def test_no_such_description(config, tmp_path, monkeypatch):
     with pytest.raises(SpecError) as error:
         find(config)
     assert line_of(error).startswith("there is no description '")
-    assert "give the path of a .toml file, or one of breast-cancer, digits, " in str(error.value)
+    assert "give the path of a .toml file, or one of breast-cancer, cifar10, " in str(error.value)
     assert find("digits") == CONFIGS / "digits.toml"
 
 

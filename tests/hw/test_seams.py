@@ -12,7 +12,9 @@ HW = Path(hw.__file__).parent
 #: Rooms whose components are short, as paths beside hw/.
 ROOMS = ("hw", "boards")
 #: What each half of a layer may import besides the standard library and Amaranth.
-SHARED = ("hw.parts", "hw.primitives", "hw.plan", "hw.ports", "golden.spec", "golden.errors")
+SHARED = (
+    "hw.parts", "hw.primitives", "hw.plan", "hw.ports", "golden.layer_spec", "golden.errors",
+)  # fmt: skip
 HALVES = ("engine", "local_error")
 
 

@@ -77,7 +77,7 @@ def complaint(capsys, *arguments):
 def test_unknown_name(capsys):
     assert (
         "error: there is no description 'digit': give the path of a .toml file, or one of "
-        "breast-cancer, digits, " in complaint(capsys, "digit")
+        "breast-cancer, cifar10, " in complaint(capsys, "digit")
     )
 
 
