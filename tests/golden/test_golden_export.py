@@ -112,6 +112,17 @@ def assert_equal(results: Results, network, x):
     assert results.predictions.tolist() == predictions.tolist()
 
 
+def assert_seen(form, layer, change, network, x):
+    """Change a table of a layer: its scores are others, and those below are not."""
+    tables = tables_of(network)
+    layers = list(tables.layers)
+    layers[layer] = replace(layers[layer], **change(layers[layer]))
+    results = exported(form, replace(tables, layers=tuple(layers)), x)
+    scores, _ = training.infer(network, x)
+    assert (results.scores[:, layer] != scores[:, layer]).any()
+    assert (results.scores[:, :layer] == scores[:, :layer]).all()
+
+
 @pytest.mark.parametrize("form", ["onnx", "c", "npz"])
 def test_all_digits(form, digits):
     network, x = digits
@@ -169,13 +180,7 @@ def test_convolutions(form, convolved):
     ids=["bias", "W", "M", "signed"],
 )
 def test_the_comparison_sees_every_part_of_convolutions(form, layer, change, convolved):
-    network, x = convolved
-    tables = tables_of(network)
-    layers = list(tables.layers)
-    layers[layer] = replace(layers[layer], **change(layers[layer]))
-    results = exported(form, replace(tables, layers=tuple(layers)), x)
-    scores, _ = training.infer(network, x)
-    assert (results.scores[:, layer] != scores[:, layer]).any()
+    assert_seen(form, layer, change, *convolved)
 
 
 @pytest.mark.parametrize("form", ["onnx", "c", "npz"])
@@ -193,14 +198,7 @@ def test_the_comparison_sees_every_part_of_convolutions(form, layer, change, con
     ids=["shift", "bias", "W", "M", "y_max", "keep"],
 )
 def test_the_comparison_sees_every_table(form, layer, change, digits):
-    network, x = digits
-    tables = tables_of(network)
-    layers = list(tables.layers)
-    layers[layer] = replace(layers[layer], **change(layers[layer]))
-    results = exported(form, replace(tables, layers=tuple(layers)), x)
-    scores, _ = training.infer(network, x)
-    assert (results.scores[:, layer] != scores[:, layer]).any()
-    assert (results.scores[:, :layer] == scores[:, :layer]).all()
+    assert_seen(form, layer, change, *digits)
 
 
 @pytest.fixture
