@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A convolutional layer of the integer model (contract, "Convolution")."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -52,17 +53,20 @@ class IntegerConvolution(IntegerLayer):
         """Compute y (B, F) before dropout of a batch x (B, Ci S S), and what `descent` needs."""
         conv, p = self.conv, self.spec
         x = x.view(-1, conv.channels, conv.size, conv.size)
-        if conv.signed:
-            x = x - 128
+        x = x.contiguous(memory_format=torch.channels_last)
+        if p.grey:
+            x = x - p.grey
         kernels = self.W[:, :-1].view(conv.maps, conv.channels, conv.kernel, conv.kernel)
-        v = self.activations(_convolve(x, kernels, self.W[:, -1] * p.one, p.z_bound))
-        y, candidate = v, torch.zeros_like(v)
-        if conv.pool > 1:
-            y, *others = self._candidates(v)
-            candidate = torch.zeros_like(y)
-            for a, other in enumerate(others, 1):
-                candidate[other > y] = a
-                y = torch.maximum(y, other)
+        bias = self.W[:, -1] * p.one
+        if p.centred:
+            bias = bias - self.offset()
+        # Centred, inputs and means give sums of their own.
+        v = self.activations(_convolve(x, kernels, bias, p.z_bound << p.centred))
+        y, *others = self._candidates(v)
+        candidate = torch.zeros_like(y)
+        for a, other in enumerate(others, 1):
+            candidate[other > y] = a
+            y = torch.maximum(y, other)
         return Seen(x, candidate), y.flatten(1)
 
     def _candidates(self, v: Tensor) -> list[Tensor]:
@@ -104,13 +108,17 @@ class IntegerConvolution(IntegerLayer):
         """Compute the sums of g x (N, M + 1), each g meeting the inputs of its candidate."""
         conv, p = self.conv, self.spec
         g = g.view(-1, conv.maps, conv.side, conv.side)
-        spread = g.new_empty(len(g), conv.maps, conv.size, conv.size)
+        g = g.contiguous(memory_format=torch.channels_last)
+        shape = len(g), conv.maps, conv.size, conv.size
+        spread = torch.empty(shape, device="cpu", memory_format=torch.channels_last)
         for a, place in enumerate(self._candidates(spread)):
             torch.mul(g, kept.candidate == a, out=place)
         bound = p.update_bound(len(g))
-        sums = _correlate(kept.x, spread, conv.kernel, bound)
-        bias = g.to(exact(bound)).sum((0, 2, 3)) * p.one
-        return torch.cat([sums.flatten(1), bias[:, None]], 1)
+        sums = _correlate(kept.x, spread, conv.kernel, bound).flatten(1)
+        total = g.to(exact(bound)).sum((0, 2, 3))[:, None]
+        if p.centred:
+            sums = sums - total.double() * self.mean().repeat_interleave(conv.kernel**2)
+        return torch.cat([sums, total * p.one], 1)
 
 
 def _convolve(x: Tensor, kernels: Tensor, bias: Tensor, bound: int) -> Tensor:
@@ -141,9 +149,8 @@ def _correlate(x: Tensor, g: Tensor, size: int, bound: int) -> Tensor:
 
     As for `_convolve`, with halves of the batch.
     """
-    norms = g.transpose(0, 1).flatten(1).norm(dim=1).max()
-    norms = norms * x.transpose(0, 1).flatten(1).norm(dim=1).max()
-    kind = exact(min(bound, int(SLACK * norms) + 1))
+    squares = [part.square().sum((0, 2, 3)).max() for part in (g, x)]
+    kind = exact(min(bound, int(SLACK * math.sqrt(squares[0] * squares[1])) + 1))
     if kind is torch.float32 or len(x) == 1:
         shape = g.shape[1], x.shape[1], size, size
         return conv2d_weight(x.to(kind), shape, g.to(kind), padding=size // 2)

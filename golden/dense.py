@@ -9,7 +9,7 @@ from torch import Tensor
 from golden import lfsr
 from golden.exact import HALF, exact, half, norm_bound, product, project, rounded_product, rs
 from golden.health import Health
-from golden.layer_spec import LayerSpec
+from golden.layer_spec import MEAN_FRACTION, LayerSpec
 from golden.loss import cross_entropy
 
 __all__ = ["BELOW", "IntegerLayer"]
@@ -22,7 +22,8 @@ class IntegerLayer:
     """One layer: weights `W` (rows, M + 1), classifier `Mc` and feedback `K` (seen, C).
 
     All three hold integers, as float32. In `tlc` both classifier and feedback are the trained V.
-    `rows` and `seen` are those of `LayerSpec`: both are N where all is fully connected.
+    `rows` and `seen` are those of `LayerSpec`: both are N where all is fully connected. `A` holds
+    the running means of centred inputs (means,), as float64 with 16 fraction bits.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ class IntegerLayer:
             "random": independent,
             "tlc": self.Mc,
         }[layer.rule]
+        self.A = torch.zeros(layer.means, dtype=torch.float64, device="cpu")
         self.dropping = lfsr.Stream(layer.seeds[3])
         self.rounding = lfsr.Stream(layer.seeds[4])
         #: What is told of every step; counting takes time.
@@ -66,10 +68,31 @@ class IntegerLayer:
     def forward(self, x: Tensor) -> tuple[Any, Tensor]:
         """Compute y (B, N) before dropout of a batch x (B, M), and what `descent` needs beside it.
 
-        Here that is x with the bias column.
+        Here that is x, centred if it shall be, with the bias column.
         """
+        if self.spec.centred:
+            x = x - self.mean()
         x = torch.cat([x, x.new_full((len(x), 1), self.spec.one)], 1)
         return x, self.activations(project(x, self.W, self.spec.z_bound))
+
+    def mean(self) -> Tensor:
+        """Give the running means of the inputs (means,) as whole numbers."""
+        return rs(self.A, MEAN_FRACTION).float()
+
+    def offset(self) -> Tensor:
+        """Compute what the running means of the inputs give to z: (rows,), 0 without any."""
+        weights = self.W[:, :-1].double()
+        if not self.spec.centred:
+            return weights.new_zeros(len(weights))
+        return weights.view(len(weights), self.spec.means, -1).sum(2) @ self.mean().double()
+
+    def follow(self, x: Tensor):
+        """Let the running means follow a batch x (B, M)."""
+        p = self.spec
+        inputs = x.view(len(x), p.means, p.positions).sum((0, 2), dtype=torch.float64)
+        count = len(x) * p.positions
+        above = (inputs - count * p.grey) * 2.0**MEAN_FRACTION - count * self.A
+        self.A.add_(rs(above, p.mean_shift))
 
     def activations(self, z: Tensor) -> Tensor:
         """Compute y from its sums z, in place."""
@@ -111,6 +134,8 @@ class IntegerLayer:
             self.update_classifier(e, y)
         for health in self.health:
             health.see(y, e, 0 if u is None else self.moved(g, kept), u)
+        if self.spec.centred:
+            self.follow(x)
         return y, s, e, g
 
     def error(self, s: Tensor, away: Tensor) -> Tensor:
@@ -194,6 +219,7 @@ class IntegerLayer:
         return {
             "W": self.W,
             "Mc": self.Mc,
+            "A": self.A,
             "dropping": self.dropping.state,
             "rounding": self.rounding.state,
             **({} if self.velocity is None else {"velocity": self.velocity}),
@@ -204,6 +230,7 @@ class IntegerLayer:
         # In place, for K may be Mc.
         self.W.copy_(state["W"])
         self.Mc.copy_(state["Mc"])
+        self.A.copy_(state["A"])
         self.dropping = lfsr.Stream(state["dropping"])
         self.rounding = lfsr.Stream(state["rounding"])
         if self.velocity is not None:

@@ -13,6 +13,7 @@ __all__ = [
     "FORMATS",
     "LAYER_KEYS",
     "MARGIN_LIMIT",
+    "MEAN_FRACTION",
     "ROUNDED_BITS",
     "SOURCES",
     "TRAINED_BITS",
@@ -39,6 +40,9 @@ TERMS = (3, 5, 7)
 #: Bits and fraction bits of a classifier weight that is trained (contract, "Trained classifier").
 TRAINED_BITS = 16
 TRAINED_FRACTION = 12
+#: Fraction bits of a running mean of inputs, and the power of two samples that it goes back
+#: (contract, "Centred inputs").
+MEAN_FRACTION, MEAN_SAMPLES = 16, 10
 #: Fraction bits of a class error in cross-entropy (contract, "Cross-entropy").
 SOFTMAX_FRACTION = 8
 #: Largest margin from which on samples leave a layer (contract, "Early exit").
@@ -66,6 +70,7 @@ FORMATS = {
 }
 LAYER_KEYS = (
     "kind", "neurons", *CONV_KEYS, "rule", "loss", "init", "source", "sr", "margin", "health",
+    "centred",
     *FORMATS,
 )  # fmt: skip
 
@@ -100,7 +105,8 @@ class LayerSpec:
     leave after the layer, None where they cannot; `exits_below` whether they can below it; `health`
     whether hardware counts what `golden.health` does, which changes no bit; `conv` the shape of a
     layer of convolutions, None of one that is fully connected; `gs` the bits by which sums of the
-    feedback are shifted right to become local errors.
+    feedback are shifted right to become local errors; `centred` whether inputs are taken less
+    their running means.
 
     `inputs` and `neurons` are the numbers that come in and go out; of convolutions these are the
     features.
@@ -136,6 +142,7 @@ class LayerSpec:
     health: bool
     seeds: tuple[int, ...]
     conv: ConvSpec | None = None
+    centred: bool = False
 
     @property
     def exits(self) -> bool:
@@ -177,9 +184,33 @@ class LayerSpec:
         return self.conv.seen if self.conv else self.neurons
 
     @property
+    def grey(self) -> int:
+        """What inputs are less, from the start."""
+        return 128 if self.conv and self.conv.signed else 0
+
+    @property
     def x_bound(self) -> int:
         """Largest magnitude of an input, also where the layer below has fewer bits than 8."""
-        return 128 if self.conv and self.conv.signed else 255
+        return 128 if self.grey and not self.centred else 255
+
+    @property
+    def positions(self) -> int:
+        """Inputs of a sample that share a running mean."""
+        return self.conv.size**2 if self.conv else 1
+
+    @property
+    def means(self) -> int:
+        """Running means of inputs; 0 where none are taken."""
+        return self.inputs // self.positions if self.centred else 0
+
+    @property
+    def mean_shift(self) -> int:
+        """Bits by which what the inputs of a step are above a mean is shifted to move it."""
+        return MEAN_SAMPLES + (self.positions - 1).bit_length()
+
+    def deviation_bound(self, batch: int) -> int:
+        """Largest magnitude of that sum, and of its partial sums."""
+        return batch * self.positions * 256 << MEAN_FRACTION
 
     @property
     def y_max(self) -> int:
@@ -358,6 +389,7 @@ def layer_of(table: Table, below: list[LayerSpec], around: Around) -> LayerSpec:
         init_bits=init_bits,
         ms=ms,
         gs=number("gs", mb + 2 if around.convolutional and rule != "tlc" else scale),
+        centred=table.flag("centred"),
         dropout=number("dropout", 0),
         sr=sr,
         lrv=number("lrv", 9),
@@ -367,12 +399,20 @@ def layer_of(table: Table, below: list[LayerSpec], around: Around) -> LayerSpec:
         seeds=tuple(splitmix64(around.seed * 1024 + index * 16 + k) for k in range(STREAMS)),
         conv=conv,
     )
+    if layer.centred and around.batch > 1 << MEAN_SAMPLES:
+        raise table.error(
+            "centred",
+            f"is for batches of at most {1 << MEAN_SAMPLES} samples, not {around.batch}; lower "
+            "batch, or remove it",
+        )
     for quantity, bound, key, other in (
         ("z", layer.z_bound, "wb", "the number of inputs"),
         ("s", layer.s_bound, "mb", "the number of neurons"),
         ("g", max(layer.feedback_bound, layer.g_bound), "fe", "mb"),
         ("the update", layer.update_bound(around.batch), "fe", "the batch"),
         ("the classifier's update", layer.classifier_update_bound(around.batch), "fe", "the batch"),
+        *[("a mean", layer.deviation_bound(around.batch), "batch", "the size of maps")]
+        * layer.centred,
     ):
         width = bound.bit_length() + 1
         if width > ACCUMULATOR_LIMIT:

@@ -16,7 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -55,6 +55,8 @@ class Run(ABC):
     held_out
         Whether to test on samples held out of the training set (`golden.data.held_out`) and leave
         the test set alone.
+    validated
+        Whether to hold the same samples out, and test on both.
     seed
         All random numbers and the order of the samples follow from it.
     batch, epochs
@@ -64,6 +66,7 @@ class Run(ABC):
     name: str
     data: spec.DataSpec | str
     held_out: bool = False
+    validated: bool = False
     seed: int
     batch: int
     epochs: int
@@ -77,6 +80,9 @@ class Run(ABC):
         """What decides the result, for JSON."""
         values = {"kind": type(self).__name__, "computes": COMPUTES, **asdict(self)}
         del values["name"]
+        # Runs without it are those that there were before there was one.
+        if not self.validated:
+            del values["validated"]
         values["data"] = data.identity(self.data)
         return values
 
@@ -99,7 +105,13 @@ class Integer(Run):
 
     @classmethod
     def of(
-        cls, network: spec.NetworkSpec, *, name: str, held_out: bool = False, momentum: int = 0
+        cls,
+        network: spec.NetworkSpec,
+        *,
+        name: str,
+        held_out: bool = False,
+        validated: bool = False,
+        momentum: int = 0,
     ) -> "Integer":
         """Make the run of a description."""
         if network.data is None:
@@ -113,6 +125,7 @@ class Integer(Run):
             name=name,
             data=network.data,
             held_out=held_out,
+            validated=validated,
             seed=network.seed,
             batch=network.batch,
             epochs=network.passes,
@@ -135,6 +148,9 @@ class Integer(Run):
             del settings["network"][key]
         for layer in settings["network"]["layers"]:
             del layer["lanes"], layer["health"]
+            # As with momentum.
+            if not layer["centred"]:
+                del layer["centred"]
             # Fully connected networks are those that there were before there were others.
             if not self.network.convolutional:
                 del layer["conv"], layer["gs"]
@@ -158,12 +174,15 @@ class Outcome:
         Accuracy on the samples trained on, at the end.
     seconds
         It took.
+    held
+        Accuracy at the end on the samples held out beside the test set; empty where none were.
     """
 
     settings: dict[str, Any]
     curve: list[list[float]]
     train: list[float]
     seconds: float
+    held: list[float] = field(default_factory=list)
 
     @property
     def test(self) -> list[float]:
@@ -271,6 +290,8 @@ def _samples(run: Run) -> data.Data:
     samples = data.load(run.data)
     if run.held_out:
         samples = data.held_out(samples)
+    elif run.validated:
+        samples = data.set_aside(samples)
     samples.check_batch(run.batch, run.name)
     return samples
 
@@ -300,7 +321,8 @@ def _perform(run: Run, folder: Path, report: Report):
         checkpoints.write({"model": model.state(), "curve": curve, "seconds": seconds})
 
     train = accuracy(model, samples.train_x, samples.train_y)
-    outcome = Outcome(run.settings, curve, train, round(seconds, 1))
+    held = accuracy(model, samples.held_x, samples.held_y) if run.validated else []
+    outcome = Outcome(run.settings, curve, train, round(seconds, 1), held)
     write_outcome(folder, run.digest, {"name": run.name, **asdict(outcome)})
     checkpoints.remove()
 

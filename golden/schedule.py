@@ -6,15 +6,25 @@ use, accuracy on samples that were held out does. They are held out of the train
 set decides nothing.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from golden.data import Data, held_out
+from golden.data import Data, set_aside
 from golden.errors import quoted
 from golden.spec import NetworkSpec
 
-__all__ = ["Growth", "withhold"]
+__all__ = ["Growth", "last_of_use", "withhold"]
+
+
+def last_of_use(shares: Sequence[float]) -> int:
+    """Give the place of the last share before the first that is no better than the one before it.
+
+    >>> last_of_use([0.4, 0.6, 0.6, 0.7])
+    1
+    """
+    found = (k for k, (share, after) in enumerate(pairwise(shares)) if after <= share)
+    return next(found, len(shares) - 1)
 
 
 def withhold(network: NetworkSpec, data: Data) -> Data:
@@ -27,14 +37,7 @@ def withhold(network: NetworkSpec, data: Data) -> Data:
     """
     if network.schedule != "grow":
         return data
-    parts = held_out(data)
-    return replace(
-        data,
-        train_x=parts.train_x,
-        train_y=parts.train_y,
-        held_x=parts.test_x,
-        held_y=parts.test_y,
-    )
+    return set_aside(data)
 
 
 class Growth:
@@ -56,7 +59,7 @@ class Growth:
     @property
     def over(self) -> bool:
         """Whether the last layer was no better than the one before, so that training ends."""
-        return len(self.shares) > 1 and self.shares[-1] <= self.shares[-2]
+        return last_of_use(self.shares) < len(self.shares) - 1
 
     @property
     def last(self) -> int:

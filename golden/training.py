@@ -135,14 +135,17 @@ def weights_of(network: IntegerNetwork, **others: Any) -> Weights:
             layer.Mc.long().numpy() if layer.spec.rule == "tlc" else None
             for layer in network.layers
         ),
+        A=tuple(layer.A.long().numpy() if layer.spec.centred else None for layer in network.layers),
         **others,
     )
 
 
 def start_from(network: IntegerNetwork, weights: Weights):
     """Let a network that has not been trained start from weights of the same description."""
-    for layer, W, V in zip(network.layers, weights.W, weights.V, strict=True):
+    for layer, W, V, A in zip(network.layers, weights.W, weights.V, weights.A, strict=True):
         layer.W.copy_(torch.from_numpy(W))
+        if A is not None:
+            layer.A.copy_(torch.from_numpy(A))
         if V is not None:
             # In place, for K is Mc.
             layer.Mc.copy_(torch.from_numpy(V))

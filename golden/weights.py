@@ -6,6 +6,8 @@ A weight file is an .npz that NumPy reads too:
     W0, W1, ...    int32 (rows, M + 1): the weights of each layer, the bias in the last column; rows
                    are neurons, or maps, with their kernels by channel, row and column
     V0, V1, ...    int32 (N, C): the classifiers of those layers that train theirs (`tlc`)
+    A0, A1, ...    int32 (means,): the running means of inputs of those layers that are `centred`,
+                   in units of 2^-16: of maps, or of all inputs of a fully connected layer
     low, high      float64: the ranges of the features, where the inputs were scaled from some
     about          text, JSON: the network, the names of the classes, how far the training came
     digest         text: SHA-256 of all of the above
@@ -32,7 +34,7 @@ import numpy as np
 from golden.data import Data, Scaling
 from golden.errors import InputError, quoted, shown
 from golden.files import replacing
-from golden.layer_spec import TRAINED_BITS
+from golden.layer_spec import MEAN_FRACTION, TRAINED_BITS, LayerSpec
 from golden.spec import NetworkSpec
 
 __all__ = ["Weights", "WeightsError", "load", "save", "size_of"]
@@ -55,14 +57,17 @@ MEANING = (
     "ms",
     "fe",
     "dropout",
+    "centred",
 )
 #: What files say that were saved before there was such a key.
-UNSAID = {"init": "uniform", "source": "lfsr", "conv": None}
+UNSAID = {"init": "uniform", "source": "lfsr", "conv": None, "centred": False}
 #: Bytes that a text may take, and more than an array takes beside its numbers.
 TEXT_LIMIT = 1 << 24
 #: Bytes of the largest number that is read.
 WIDEST = 8
 MEND = "take another copy, or train again"
+#: Bits of a running mean: of a pixel, or of one less 128, and its fraction.
+MEAN_BITS = 9 + MEAN_FRACTION
 GIVE = "give an .npz that was saved by a training of this network"
 
 
@@ -89,6 +94,9 @@ class Weights:
     V
         The classifier of each layer: int64 (N, C) where it is trained (`tlc`), else None. It may be
         left out where no layer trains one.
+    A
+        The running means of each layer's inputs: int64 (means,) where they are centred, else None.
+        They may be left out where none are.
     labels
         The names of the classes; empty where they have none.
     scaling
@@ -100,13 +108,15 @@ class Weights:
 
     W: tuple[np.ndarray, ...]
     V: tuple[np.ndarray | None, ...] = ()
+    A: tuple[np.ndarray | None, ...] = ()
     labels: tuple[str, ...] = ()
     scaling: Scaling | None = None
     progress: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        if not self.V:
-            object.__setattr__(self, "V", (None,) * len(self.W))
+        for key in ("V", "A"):
+            if not getattr(self, key):
+                object.__setattr__(self, key, (None,) * len(self.W))
 
 
 def save(path: Path, spec: NetworkSpec, weights: Weights) -> None:
@@ -150,8 +160,13 @@ def load(path: Path, spec: NetworkSpec) -> Weights:
 
 def size_of(spec: NetworkSpec) -> int:
     """Bound the bytes of a weight file of a network, but for long texts."""
-    numbers = sum(layer.weights + layer.seen * layer.classes for layer in spec.layers)
+    numbers = sum(_numbers(layer) for layer in spec.layers)
     return 4 * numbers + 16 * spec.inputs + 4096
+
+
+def _numbers(layer: LayerSpec) -> int:
+    """Count the numbers of a layer, its classifier among them whether it is trained or not."""
+    return layer.weights + layer.seen * layer.classes + layer.means
 
 
 def load_for(path: Path, spec: NetworkSpec, data: Data) -> Weights:
@@ -183,13 +198,13 @@ def load_for(path: Path, spec: NetworkSpec, data: Data) -> Weights:
 
 def _packed(spec: NetworkSpec, weights: Weights) -> bytes:
     """Check weights, and give the file that holds them."""
-    if len(weights.W) != len(spec.layers) or len(weights.V) != len(spec.layers):
-        raise _Fault(
-            f"there are {len(weights.W)} W and {len(weights.V)} V for {len(spec.layers)} layers; "
-            "give one of each for every layer"
-        )
-    given: dict[str, np.ndarray] = {f"W{i}": np.asarray(w) for i, w in enumerate(weights.W)}
-    given |= {f"V{i}": np.asarray(v) for i, v in enumerate(weights.V) if v is not None}
+    given: dict[str, np.ndarray] = {}
+    for key, arrays in zip("WVA", (weights.W, weights.V, weights.A), strict=True):
+        if len(arrays) != len(spec.layers):
+            raise _Fault(
+                f"there are {len(arrays)} {key} for {len(spec.layers)} layers; give one for each"
+            )
+        given |= {f"{key}{i}": np.asarray(a) for i, a in enumerate(arrays) if a is not None}
     if weights.scaling:
         given[LOW] = np.asarray(weights.scaling.low, np.float64)
         given[HIGH] = np.asarray(weights.scaling.high, np.float64)
@@ -252,10 +267,15 @@ def _unpacked(content: bytes, spec: NetworkSpec) -> Weights:
         )
     _check_values(spec, arrays)
     _check_text(spec, text)
-    layers = range(len(spec.layers))
+
+    def of_layers(letter: str) -> tuple[Any, ...]:
+        keys = [f"{letter}{i}" for i in range(len(spec.layers))]
+        return tuple(arrays[key].astype(np.int64) if key in arrays else None for key in keys)
+
     return Weights(
-        W=tuple(arrays[f"W{i}"].astype(np.int64) for i in layers),
-        V=tuple(arrays[f"V{i}"].astype(np.int64) if f"V{i}" in arrays else None for i in layers),
+        W=of_layers("W"),
+        V=of_layers("V"),
+        A=of_layers("A"),
         labels=tuple(text["labels"]),
         scaling=Scaling(low=arrays[LOW], high=arrays[HIGH]) if LOW in arrays else None,
         progress=text["progress"],
@@ -265,7 +285,7 @@ def _unpacked(content: bytes, spec: NetworkSpec) -> Weights:
 def _content(path: Path, spec: NetworkSpec) -> bytes:
     """Read a file, if it is no larger than one of this network can be."""
     limit = 2 * TEXT_LIMIT + WIDEST * sum(
-        layer.weights + layer.seen * layer.classes + 2 * layer.inputs for layer in spec.layers
+        _numbers(layer) + 2 * layer.inputs for layer in spec.layers
     )
     try:
         if path.exists() and not path.is_file():
@@ -343,13 +363,19 @@ def _shape(spec: NetworkSpec, key: str) -> tuple[int, ...]:
     if key in (LOW, HIGH):
         return (spec.inputs,)
     layer = spec.layers[int(key[1:])]
-    return (layer.rows, layer.columns) if key[0] == "W" else (layer.seen, layer.classes)
+    shapes = {
+        "W": (layer.rows, layer.columns),
+        "V": (layer.seen, layer.classes),
+        "A": (layer.means,),
+    }
+    return shapes[key[0]]
 
 
 def _check_keys(spec: NetworkSpec, keys: set[str]):
     """Check that the arrays are those of this network."""
     needed = {f"W{layer.index}" for layer in spec.layers}
     needed |= {f"V{layer.index}" for layer in spec.layers if layer.rule == "tlc"}
+    needed |= {f"A{layer.index}" for layer in spec.layers if layer.centred}
     needed |= {LOW, HIGH} if keys & {LOW, HIGH} else set()
     for key in sorted(needed - keys):
         raise _Fault(f"{key}: is missing")
@@ -375,8 +401,11 @@ def _check_values(spec: NetworkSpec, arrays: Mapping[str, np.ndarray]):
     for key, array in arrays.items():
         if key in (LOW, HIGH):
             continue
-        bits = spec.layers[int(key[1:])].wb if key[0] == "W" else TRAINED_BITS
+        layer = spec.layers[int(key[1:])]
+        bits = {"W": layer.wb, "V": TRAINED_BITS, "A": MEAN_BITS}[key[0]]
         low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        if key[0] == "A":
+            low, high = (end - layer.grey << MEAN_FRACTION for end in (0, 255))
         for place in np.argwhere((array < low) | (array > high))[:1].tolist():
             value = array[tuple(place)]
             raise _Fault(f"{key}{place}: must be from {low} to {high}, in {bits} bits, not {value}")

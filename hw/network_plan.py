@@ -46,11 +46,15 @@ class NetworkPlan:
     def __post_init__(self):
         spec = self.spec
         for layer in spec.layers:
-            if layer.conv:
-                raise self._error(
-                    f"layer {layer.index}: kind: conv layers are golden only, for no hardware "
-                    "computes them yet; train with python -m golden"
-                )
+            for key, what, asked in (
+                ("kind", "conv layers", layer.conv),
+                ("centred", "centred inputs", layer.centred),
+            ):
+                if asked:
+                    raise self._error(
+                        f"layer {layer.index}: {key}: {what} are golden only, for no hardware "
+                        "computes them yet; train with python -m golden"
+                    )
         if spec.batch != 1:
             raise self._error(
                 f"batch: the hardware trains on one sample at a time, not on {spec.batch}; "

@@ -113,6 +113,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"):
         metavar="SHARE",
         help=f"share of the paper's maps and neurons in table3 to figure5, up to 1 ({WIDTH})",
     )
+    paper.add_argument(
+        "--validate",
+        action="store_true",
+        help="in table3 to figure5, hold out a sixth of the training set, and tell where the "
+        "paper's stopping rule would stop to add layers",
+    )
+    paper.add_argument(
+        "--floats", action="store_true", help="train no integer model beside the floats"
+    )
     add_run_options(paper, Path("build/paper"))
     paper.set_defaults(run=_run)
 
@@ -160,6 +169,8 @@ def _run(arguments: argparse.Namespace) -> int:
     convolved = arguments.exhibit in CONVOLVED
     if arguments.width and not convolved:
         raise UsageError(f"--width: is for {', '.join(CONVOLVED)}; remove it")
+    if arguments.validate and not convolved:
+        raise UsageError(f"--validate: is for {', '.join(CONVOLVED)}; remove it")
     width = arguments.width or WIDTH
     usual = (CONV_EPOCHS, CONV_SEEDS) if convolved else (EPOCHS, SEEDS)
     epochs, seeds = (2, 1) if arguments.quick else usual
@@ -179,8 +190,12 @@ def _run(arguments: argparse.Namespace) -> int:
             epochs=epochs,
             seeds=seeds,
             jobs=arguments.jobs,
-            integers=name.startswith("table"),
-            **({"data": "cifar10", "width": width} if convolved else MNIST),
+            integers=name.startswith("table") and not arguments.floats,
+            **(
+                {"data": "cifar10", "width": width, "validated": arguments.validate}
+                if convolved
+                else MNIST
+            ),
         )
 
     described = [translate(spec.load(spec.find(config))) for config in arguments.config]

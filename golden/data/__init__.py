@@ -4,7 +4,7 @@
 Importing this takes little; scikit-learn is imported by what needs its sets.
 """
 
-from golden.data.dataset import Data, DataError, MissingError, held_out
+from golden.data.dataset import Data, DataError, MissingError, held_out, set_aside
 from golden.data.scaling import Scaling
 from golden.data.source import FOLDER, identity, load
 
@@ -17,4 +17,5 @@ __all__ = [
     "held_out",
     "identity",
     "load",
+    "set_aside",
 ]

@@ -12,7 +12,7 @@ from golden.data.scaling import Scaling
 from golden.data.split import split
 from golden.errors import InputError, quoted, shown
 
-__all__ = ["TEST", "Data", "DataError", "MissingError", "Raw", "held_out", "make"]
+__all__ = ["TEST", "Data", "DataError", "MissingError", "Raw", "held_out", "make", "set_aside"]
 
 #: Share of the samples to test on, where a description does not say.
 TEST = 0.2
@@ -269,6 +269,18 @@ def held_out(data: Data) -> Data:
         train_y=data.train_y[train],
         test_x=data.train_x[tested],
         test_y=data.train_y[tested],
+    )
+
+
+def set_aside(data: Data) -> Data:
+    """Hold out the samples that `held_out` takes, as `held_x` and `held_y`, beside the test set."""
+    parts = held_out(data)
+    return replace(
+        data,
+        train_x=parts.train_x,
+        train_y=parts.train_y,
+        held_x=parts.test_x,
+        held_y=parts.test_y,
     )
 
 

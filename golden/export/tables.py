@@ -23,7 +23,8 @@ class LayerTables:
     Parameters
     ----------
     W, bias
-        Weights (rows, M) and what is added to their sums (rows,): the bias column times its input.
+        Weights (rows, M) and what is added to their sums (rows,): the bias column times its input,
+        less what the means of centred inputs give.
     M
         The classifier, random or trained: (N, C), a row for each activation.
     shift
@@ -75,12 +76,13 @@ class Tables:
             layers.append(
                 LayerTables(
                     W=W[:, :-1],
-                    bias=W[:, -1] * p.one,
+                    bias=W[:, -1] * p.one - layer.offset().long().numpy(),
                     M=layer.classifier().long().numpy(),
                     shift=p.fw + p.fx - p.fy,
                     y_max=p.y_max,
                     keep=8 - p.dropout,
-                    z_bound=p.z_bound,
+                    # Centred, inputs and means give sums of their own.
+                    z_bound=p.z_bound << p.centred,
                     s_bound=p.s_bound,
                     conv=p.conv,
                 )

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from golden.exhibit import Exhibit, drawing
-from golden.paper.comparison import Result, bars, comparison, curves, many
+from golden.paper.comparison import Result, bars, comparison, curves, many, stops
 from golden.paper.conv_methods import (
     FIVE_LAYERS,
     FULL_EIGHTHS,
@@ -50,7 +50,8 @@ def exhibit(name: str, results: Sequence[Result], *, width: float) -> Exhibit:
     first = results[0].floats
     epochs, count = len(first[0].curve), len(first)
     table = name.startswith("table")
-    kinds = ("float", "integer") if table else ("float",)
+    integers = any(result.integers for result in results)
+    kinds = ("float", "integer") if table and integers else ("float",)
     data, lines = comparison(results, kinds, layers=layers, judged=False)
     title = f"{name[:-1].capitalize()} {name[-1]}"
     text = f"""\
@@ -61,13 +62,20 @@ paper: all maps, 100 epochs, 4 runs).
 {lines}
 
 {_notes(table)}"""
+    stopped, table_of_stops = stops(results, kinds)
+    if stopped:
+        text += f"""
+
+A sixth of the training set was held out. By it, training would stop to add layers at:
+
+{table_of_stops}"""
     with drawing():
         if table:
             figures = {f"{name}-curves": curves(results, _paper, layers=layers, columns=COLUMNS)}
         else:
             (line,) = (row for row in SHOWN[name][0] if row.name == LINE)
             figures = {name: bars(results, line, layers, lowest=0.25)}
-    numbers = {"epochs": epochs, "runs": count, "width": width, "rows": data}
+    numbers = {"epochs": epochs, "runs": count, "width": width, "rows": data, "stops": stopped}
     return Exhibit(name, numbers, text, figures)
 
 

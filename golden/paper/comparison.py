@@ -18,6 +18,7 @@ from golden import runs
 from golden.exhibit import COLOURS, table
 from golden.paper.methods import Value
 from golden.runs import Outcome, Run
+from golden.schedule import last_of_use
 
 __all__ = [
     "NEAR_CHANCE",
@@ -31,6 +32,7 @@ __all__ = [
     "measure",
     "reached",
     "runs_of",
+    "stops",
     "summary",
 ]
 
@@ -218,6 +220,38 @@ def _plain(sums: Mapping[str, Any]) -> dict[str, Any]:
         key: [value._asdict() if isinstance(value, Value) else value for value in values]
         for key, values in sums.items()
     }
+
+
+def stops(results: Sequence[Result], kinds: Sequence[str]) -> tuple[list[dict], str]:
+    """Find where methods would stop to add layers: as data, and as a table in Markdown.
+
+    A method stops at the last layer before the first that is no better on the samples held out
+    (the paper's section 5.2); the accuracy there is on the test set. Methods of one layer and runs
+    without samples held out are passed over.
+    """
+    data, lines = [], []
+    for result in results:
+        places: dict[str, list[tuple[str, float, float]]] = {}
+        for kind, outcomes in (("float", result.floats), ("integer", result.integers)):
+            places[kind] = [
+                (str(result.row.layers[k]), 100 * outcome.test[k], 100 * max(outcome.test))
+                for outcome in outcomes
+                if len(outcome.held) > 1
+                for k in [last_of_use(outcome.held)]
+            ]
+        if not any(places.values()):
+            continue
+        data.append({"name": result.row.name, **{kind: places[kind] for kind in kinds}})
+        cells = [result.row.name]
+        for kind in kinds:
+            columns = [*zip(*places[kind], strict=True)] or [(), (), ()]
+            cells.append(", ".join(columns[0]) or NONE)
+            cells += [", ".join(f"{share:.2f}" for share in c) or NONE for c in columns[1:]]
+        lines.append(cells)
+    head = ["method"]
+    for kind in kinds:
+        head += [f"{kind} stops at", "test there", "best test"]
+    return data, table(head, lines)
 
 
 def many(count: int, what: str) -> str:

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from golden import runs, spec
-from golden.paper.convnets import STACKS, ConvFloat
+from golden.paper.convnets import SIDE, STACKS, ConvFloat
 from golden.paper.methods import BATCH, INTEGER_BATCH, Reported, Value
 from golden.paper.rules import CLASSES, LOCAL_RULES
 from golden.paper.shapes import Conv
 
 __all__ = ["FIGURE", "FIVE_LAYERS", "LINE", "TEN_LAYERS", "ConvRow"]
 
-#: Learning-rate shifts of the integer model: of the first layer, of the other convolutions, and of
-#: fully connected layers; and of trained classifiers.
-FIRST, OTHERS, FULL, CLASSIFIER = 7, 8, 10, 12
+#: Learning-rate shifts of the integer model: of convolutions over large maps and over small ones,
+#: and of fully connected layers; and of trained classifiers.
+LARGE, SMALL, FULL, CLASSIFIER = 7, 8, 9, 12
+#: Large maps are of so many rows.
+ROWS = 16
 #: Eighths of the features that it drops behind pooling, and of neurons of fully connected layers.
 POOLED_EIGHTHS, FULL_EIGHTHS = 2, 4
 #: Names of the layers.
@@ -35,7 +37,9 @@ class ConvRow(Reported):
         names = LAYERS[self.settings["network"]]
         return names if self.settings["rule"] in LOCAL_RULES else names[-1:]
 
-    def float(self, *, data: str, seed: int, epochs: int, width: builtins.float) -> ConvFloat:
+    def float(
+        self, *, data: str, seed: int, epochs: int, width: builtins.float, validated: bool = False
+    ) -> ConvFloat:
         """Make the run in floats."""
         return ConvFloat(
             name=f"{self.name}, seed {seed}",
@@ -44,11 +48,12 @@ class ConvRow(Reported):
             batch=BATCH,
             epochs=epochs,
             width=width,
+            validated=validated,
             **self.settings,
         )
 
     def integer(
-        self, *, data: str, seed: int, epochs: int, width: builtins.float
+        self, *, data: str, seed: int, epochs: int, width: builtins.float, validated: bool = False
     ) -> runs.Integer | None:
         """Make the run of the integer counterpart, if there is one: only local errors have one."""
         rule = self.settings["rule"]
@@ -57,15 +62,17 @@ class ConvRow(Reported):
         shared: dict[str, Any] = {"loss": "ce"}
         if self.settings.get("init") == "gaussian":
             shared["init"] = "gauss"
-        layers = []
+        layers, side = [], SIDE
         for index, part in enumerate(STACKS[self.settings["network"]]):
-            layer = {**shared, "rule": rule}
+            # Pixels less 128 are as good as centred.
+            layer = {**shared, "rule": rule, "centred": index > 0}
             if rule == "tlc":
                 layer["lrv"] = CLASSIFIER
             if isinstance(part, Conv):
                 layer |= {"kind": "conv", "maps": max(round(part.maps * width), 1)}
                 layer |= {"kernel": part.kernel, "pool": part.pool}
-                layer["lr"] = OTHERS if index else FIRST
+                layer["lr"] = LARGE if side >= ROWS else SMALL
+                side //= part.pool
                 dropout = POOLED_EIGHTHS if part.pool > 1 else 0
             else:
                 layer |= {"neurons": max(round(part.neurons * width), 1), "lr": FULL}
@@ -86,7 +93,8 @@ class ConvRow(Reported):
             "layer": layers,
         }
         described = spec.parse(network, self.name)
-        return runs.Integer.of(described, name=f"{self.name} in integers, seed {seed}")
+        name = f"{self.name} in integers, seed {seed}"
+        return runs.Integer.of(described, name=name, validated=validated)
 
 
 def _values(text: str) -> tuple[Value, ...]:

@@ -122,7 +122,8 @@ class Standardise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise x, from 0 to 1."""
-        return ((x - self.mean) / self.deviation).view(-1, COLOURS, SIDE, SIDE)
+        images = ((x - self.mean) / self.deviation).view(-1, COLOURS, SIDE, SIDE)
+        return images.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,5 +196,6 @@ class ConvFloat(Run):
                 channels, side = neurons, 1
                 sizes.append(neurons)
             first = []
-            blocks.append(nn.Sequential(*block))
+            # What pools and normalises is far faster on a CPU where the channels come last.
+            blocks.append(nn.Sequential(*block).to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]
         return network_of(self, blocks, sizes, generator)

@@ -30,7 +30,7 @@ class ConvReference(Reference):
     def under(self, x, r, q, tap):
         """Give the input that meets a tap of the kernel where it lies at r, q."""
         c, i, j = tap
-        return x.get((c, r + i - self.h, q + j - self.h), 0)
+        return x.get((c, r + i - self.h, q + j - self.h), 0) - self.mean(c)
 
     def forward(self, x):
         p, conv = self.p, self.conv
@@ -52,6 +52,10 @@ class ConvReference(Reference):
             y.append(max(v))
             am[n, pr, pc] = v.index(max(v))
         return Maps(x, am), y
+
+    def follow(self, samples):
+        less = 128 if self.conv.signed else 0
+        super().follow(samples, self.conv.size**2, less)
 
     def place(self, pr, pc, a):
         """Give row and column of a candidate."""

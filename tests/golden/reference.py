@@ -21,6 +21,7 @@ class Reference:
         self.p = layer.spec
         self.w = layer.W.long().tolist()
         self.mc, self.k = layer.Mc.long().tolist(), layer.K.long().tolist()
+        self.a = layer.A.long().tolist()
         self.drawn = {k: drawn(self.p.seeds[k]) for k in (3, 4)}
 
     def field(self, stream, width):
@@ -28,9 +29,25 @@ class Reference:
 
     def forward(self, x):
         """Give the inputs with their bias, and y."""
-        p, x = self.p, [*x, min(2**self.p.fx, 128)]
+        p, x = self.p, [*(v - self.mean(i) for i, v in enumerate(x)), min(2**self.p.fx, 128)]
         z = [sum(a * b for a, b in zip(row, x, strict=True)) for row in self.w]
         return x, [min(max(v >> (p.fw + p.fx - p.fy), 0), 2**p.yb - 1) for v in z]
+
+    def mean(self, i):
+        """Give what is taken from the inputs of a map, or from one input."""
+        return self.a[i] + 2**15 >> 16 if self.a else 0
+
+    def follow(self, samples, positions=1, less=0):
+        """Let the means follow the inputs of samples, of which so many in turn share one."""
+        for i in range(len(self.a)):
+            total = 0
+            for x in samples:
+                for v in x[i * positions : (i + 1) * positions]:
+                    total += (v - less) * 2**16 - self.a[i]
+            k = 10
+            while 2 ** (k - 10) < positions:
+                k += 1
+            self.a[i] += shift(total, k)
 
     def scores(self, y):
         return [sum(row[c] * v for row, v in zip(self.mc, y, strict=True)) for c in self.classes]
@@ -77,6 +94,7 @@ class Reference:
                     total = sum(e[c] * y[n] for _, y, _, e, _ in made)
                     step = shift(total, p.fe + p.fy - 12 + p.lrv)
                     self.mc[n][c] = min(max(self.mc[n][c] - step, -(2**15)), 2**15 - 1)
+        self.follow([x for x, _ in samples])
         return [[sample[i] for sample in made] for i in (1, 2, 3, 4)]
 
     def update(self, made, k):
@@ -152,6 +170,7 @@ def check_step(net, references, x, labels, epoch=0):
         assert step.prediction.tolist() == [row.index(max(row)) for row in made[1]]
         assert layer.W.tolist() == reference.w
         assert layer.Mc.tolist() == reference.mc
+        assert layer.A.tolist() == reference.a
 
     inputs = x.tolist()
     for reference, step in zip(references, net.infer(x), strict=True):

@@ -44,6 +44,7 @@ def convolutions(draw, size):
             "dropout": draw(st.sampled_from([0, 0, 3])),
             "init": draw(st.sampled_from(["uniform", "gauss"])),
             "source": draw(st.sampled_from(["lfsr", "array"])),
+            "centred": draw(st.booleans()),
         }
         size //= pool
         for key, values in (
@@ -57,9 +58,8 @@ def convolutions(draw, size):
             if draw(st.integers(0, 3)) == 3 and (key != "cells" or rule != "tlc"):
                 layer[key] = draw(values)
         layers.append(layer)
-    layers += [{"neurons": 3, "rule": draw(st.sampled_from(["sym", "tlc"]))}] * draw(
-        st.integers(0, 1)
-    )
+    top = {"neurons": 3, "rule": draw(st.sampled_from(["sym", "tlc"]))}
+    layers += [top | {"centred": draw(st.booleans())}] * draw(st.integers(0, 1))
     return layers
 
 
@@ -85,6 +85,9 @@ def test_against_plain_loops(table, seed):
     described = parse(table, "t.toml")
     net = IntegerNetwork(described)
     random = torch.Generator().manual_seed(seed)
+    for layer in net.layers:
+        # Means move slowly: these have come a long way.
+        layer.A.random_(-layer.spec.grey << 16, 127 << 16, generator=random)
     compared = references(net)
     for _ in range(2):
         check_step(net, compared, *noise(net, described.batch, random))
@@ -125,6 +128,31 @@ def test_ties_go_to_the_lowest():
     kept, y = model.forward(torch.full((1, 4), 9.0))
     assert kept.candidate.flatten().tolist() == [0]
     assert y.item() > 0
+
+
+def test_means_follow_the_inputs():
+    """They settle on the means of what comes in, so that it is centred; in inference they rest."""
+    net = network({**CONV, "centred": True}, {"neurons": 4, "centred": True}, batch=64)
+    x = torch.tensor([[30] * 16 + [200] * 16] * 64, dtype=torch.uint8)
+    for _ in range(150):
+        net.train(x, torch.arange(64) % 3)
+    first, second = net.layers
+    assert first.mean().tolist() == [30 - 128, 200 - 128]
+    kept, _ = second.forward(first.infer(x.float())[0])
+    assert kept[:, :-1].abs().max() <= 1
+    assert torch.equal(kept[:, -1], torch.full((64,), 16.0))
+    before = [layer.A.clone() for layer in net.layers]
+    net.infer(x)
+    assert all(torch.equal(layer.A, A) for layer, A in zip(net.layers, before, strict=True))
+
+
+def test_a_frozen_layer_follows():
+    """So that what goes up stays where it was, whatever learns below."""
+    net = network({**CONV, "rule": "frozen", "centred": True})
+    weights = net.layers[0].W.clone()
+    net.train(*noise(net, 1, torch.Generator().manual_seed(1)))
+    assert net.layers[0].A.any()
+    assert torch.equal(net.layers[0].W, weights)
 
 
 def test_signed_inputs():
@@ -244,6 +272,7 @@ def test_small_fits_its_board():
         ([CONV, {**CONV, "signed": True}], "layer 1: signed: is for inputs of the network, not of"),
         ([CONV | {"fx": 8}, CONV | {"fx": 8}], "layer 1: fx: must be 4, the fy of the layer below"),
         ([{"kind": "conv", "kernel": 3}], "layer 0: maps: is missing; give a number from 1 to"),
+        ([{**CONV, "centred": 1}], "layer 0: centred: must be true or false, not 1"),
         ([{**CONV, "kind": "pool"}], "layer 0: kind: must be one of dense, conv, not 'pool'"),
     ],
 )  # fmt: skip
@@ -267,6 +296,10 @@ def test_impossible_layers(layers, message):
         ),
         ({"shape": [1, 4, 4], "inputs": 15}, "shape: must have 15 numbers, not 16"),
         ({"data": "digits", "shape": [1, 4, 16]}, "shape: must be [1, 8, 8] for digits, not [1, 4"),
+        (
+            {"shape": [2, 4, 4], "batch": 1025, "layer": [CONV | {"centred": True}]},
+            "layer 0: centred: is for batches of at most 1024 samples, not 1025; lower batch, or",
+        ),
         ({"shape": [4, 4]}, "shape: must be [channels, rows, columns], each at least 1, not "),
         ({"shape": [0, 4, 4]}, "shape: must be [channels, rows, columns], each at least 1, not "),
         ({"shape": "4x4"}, "shape: must be [channels, rows, columns], each at least 1, not '4x4'"),

@@ -31,8 +31,9 @@ TABLE = {
 }
 
 
-def run(name="a run", held_out=False, **changes):
-    return Integer.of(parse(TABLE | changes, "small.toml"), name=name, held_out=held_out)
+def run(name="a run", held_out=False, validated=False, **changes):
+    described = parse(TABLE | changes, "small.toml")
+    return Integer.of(described, name=name, held_out=held_out, validated=validated)
 
 
 def by_hand(described, samples):
@@ -293,6 +294,19 @@ def test_held_out_samples_are_the_last_sixth_of_the_training_set(tmp_path, monke
     assert (outcome.curve, outcome.train) == by_hand(run().network, held)
 
 
+def test_a_validated_run_is_tested_on_both(tmp_path):
+    """It trains on what remains when samples are held out, and these are not the test set."""
+    digits = data.load("digits")
+    held = data.held_out(digits)
+    (outcome,) = perform([run(validated=True)], tmp_path)
+    (other,) = perform([run(held_out=True)], tmp_path)
+    assert (outcome.held, outcome.train) == (other.test, other.train)
+    curve, _ = by_hand(run().network, replace(held, test_x=digits.test_x, test_y=digits.test_y))
+    assert outcome.curve == curve
+    (again,) = perform([run(validated=True)], tmp_path)
+    assert again == outcome
+
+
 def test_the_digest_is_of_what_decides_the_result():
     layers = TABLE["layer"]
     hardware = {"size": "12F", "layer": [{**layers[0], "lanes": 3}, layers[1]]}
@@ -303,6 +317,8 @@ def test_the_digest_is_of_what_decides_the_result():
     assert same.digest == run().digest
     others = [
         run(held_out=True),
+        run(validated=True),
+        run(layer=[{**layers[0], "centred": True}, layers[1]]),
         run(seed=2),
         run(epochs=4),
         run(batch=8),

@@ -44,7 +44,8 @@ def same(one, other):
 
     def plain(weights):
         scaling = weights.scaling
-        arrays = [*weights.W, *weights.V, scaling and scaling.low, scaling and scaling.high]
+        arrays = [*weights.W, *weights.V, *weights.A]
+        arrays += [scaling and scaling.low, scaling and scaling.high]
         return (
             [None if array is None else (str(array.dtype), array.tolist()) for array in arrays],
             weights.labels,
@@ -67,6 +68,34 @@ def test_convolutions(tmp_path):
         other = parse(table | {"layer": [layer | change]}, "other.toml")
         with pytest.raises(WeightsError, match=r"is of another network: layer 0: (neurons|conv): "):
             load(path, other)
+
+
+def test_means(tmp_path):
+    """Centred layers have means, within the range of their inputs; others have none."""
+    conv = {"kind": "conv", "maps": 3, "kernel": 3, "centred": True}
+    table = {"shape": [2, 4, 4], "classes": 3, "layer": [conv, {"neurons": 2, "centred": True}]}
+    spec, path = parse(table, "c.toml"), tmp_path / "w.npz"
+    made = Weights(
+        W=(np.ones((3, 19), int), np.ones((2, 49), int)),
+        A=(np.array([-128, 127]) << 16, np.arange(48) * 300_000),
+    )
+    save(path, spec, made)
+    assert same(load(path, spec), made)
+    for layer, value, limits in (
+        (0, 128 << 16, "-8388608 to 8323072"),
+        (0, -(1 << 23) - 1, "-8388608 to 8323072"),
+        (1, -1, "0 to 16711680"),
+    ):
+        wrong = [array.copy() for array in made.A]
+        wrong[layer][1] = value
+        message = rf"not written: A{layer}\[1\]: must be from {limits}, in 25 bits, not {value}"
+        with pytest.raises(WeightsError, match=message):
+            save(path, spec, replace(made, A=tuple(wrong)))
+    with pytest.raises(WeightsError, match="not written: A0: is missing"):
+        save(path, spec, replace(made, A=()))
+    plain = parse(table | {"layer": [conv | {"centred": False}, {"neurons": 2}]}, "p.toml")
+    with pytest.raises(WeightsError, match="is of another network: layer 0: centred: True in the"):
+        load(path, plain)
 
 
 @pytest.fixture
@@ -135,7 +164,7 @@ def test_the_ends_of_the_ranges(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"W": sample().W[:1]}, "there are 1 W and 2 V for 2 layers; give one of each"),
+        ({"W": sample().W[:1]}, "there are 1 W for 2 layers; give one for each"),
         ({"V": (None, None)}, "V1: is missing"),
         ({"V": (sample().V[1], sample().V[1])}, "'V0': is not of this network, which has V1, "),
         (

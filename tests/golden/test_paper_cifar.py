@@ -136,6 +136,27 @@ def test_figures(name, rows):
     assert ours == pytest.approx(papers)
 
 
+@pytest.mark.parametrize(
+    ("held", "place"), [([1, 2, 2, 3, 4], 1), ([1, 2, 3, 4, 5], 4), ([3, 2, 5, 6, 7], 0)]
+)
+def test_where_methods_stop(held, place):
+    """At the last layer before the first that is no better on what was held out."""
+    row = FIVE_LAYERS[0]
+    made = Outcome({}, [[0.5, 0.6, 0.7, 0.6, 0.65]], [0.9] * 5, 1.0, [v / 10 for v in held])
+    bare = Outcome({}, [[0.5, 0.6, 0.7, 0.6, 0.65]], [0.9] * 5, 1.0)
+    one = Outcome({}, [[0.5]], [0.9], 1.0, [0.5])
+    results = [Result(row, [made], []), Result(FIVE_LAYERS[-1], [one], [])]
+    data, table = comparison.stops(results, ("float", "integer"))
+    expected = [row.layers[place], f"{100 * made.test[place]:.2f}", "70.00"]
+    assert cells(table) == [[row.name, *expected, "–", "–", "–"]]
+    assert data[0]["name"] == row.name
+    exhibit = cifar.exhibit("table3", results, width=0.25)
+    assert table.splitlines()[-1].startswith("| LEL(SYM) | ")
+    assert "A sixth of the training set was held out. By it, training would stop" in exhibit.text
+    bare_text = cifar.exhibit("table3", [Result(row, [bare], [])], width=0.25).text
+    assert "held out" not in bare_text
+
+
 def run(arguments):
     parser = argparse.ArgumentParser()
     command.add(parser.add_subparsers())
@@ -164,8 +185,13 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert [r.digest for r in seen[2:]] == [r.digest for r in first]
     assert run(["figure5", *arguments]) == 0
     assert len(seen) == 5
+    assert run(["table4", *arguments, "--floats", "--validate"]) == 0
+    (only,) = seen[5:]
+    assert isinstance(only, ConvFloat)
+    assert only.validated
     out = capsys.readouterr().out
-    assert out.count("**Table 4: ") == out.count("**Table 5: ") == out.count("**Figure 5: ") == 1
+    assert out.count("**Table 4: ") == 2
+    assert out.count("**Table 5: ") == out.count("**Figure 5: ") == 1
     assert (tmp_path / "table5.md").exists()
 
 
@@ -187,6 +213,7 @@ def test_complaints(capsys, arguments, message):
     ("arguments", "message"),
     [
         (["table2", "--width", "1"], "--width: is for table3, figure4, table4, table5, figure5"),
+        (["all", "--validate"], "--validate: is for table3, figure4, table4, table5, figure5"),
         (["figure5", "--method", "BP + DO"], "--method: figure5 shows none of BP + DO, only LEL"),
         (["table3", "--method", "LEL(random K)"], "--method: table3 shows none of LEL(random K)"),
     ],
