@@ -130,16 +130,25 @@ def _point(given: Table, base: dict, folder: Path, seeds: range) -> Point:
 
 
 def _vary(base: dict, point: Table) -> dict:
-    """Set what a point sets in a description: keys of layers in all of them."""
+    """Set what a point sets in a description: keys of layers in all of them, a list one by one."""
     given = point.table
     layers, neurons = base["layer"], given.get("neurons")
     if neurons is not None:
         if not isinstance(neurons, list) or not neurons:
             raise point.error("neurons", "must be a list: those of each layer")
         layers = [{**layers[0], "neurons": count} for count in neurons]
-    changes = {key: given[key] for key in LAYER_KEYS if key in given and key != "neurons"}
+    layers = [*layers]
+    for key in LAYER_KEYS:
+        if key not in given or key == "neurons":
+            continue
+        values = given[key] if isinstance(given[key], list) else [given[key]] * len(layers)
+        if len(values) != len(layers):
+            raise point.error(
+                key, f"must have a value for each of the {len(layers)} layers, not {len(values)}"
+            )
+        layers = [{**layer, key: value} for layer, value in zip(layers, values, strict=True)]
     top = {key: given[key] for key in TOP_KEYS if key in given}
-    return {**base, **top, "layer": [{**layer, **changes} for layer in layers]}
+    return {**base, **top, "layer": layers}
 
 
 def runs(study: Study) -> list[Run]:

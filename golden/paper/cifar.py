@@ -15,6 +15,7 @@ from golden.paper.conv_methods import (
     LINE,
     POOLED_EIGHTHS,
     TEN_LAYERS,
+    TRAINED_RATE,
     ConvRow,
 )
 from golden.paper.convnets import FULL, INPUT, POOLED
@@ -85,7 +86,9 @@ def _notes(table: bool) -> str:
         f"Dropout (DO) takes {INPUT:.0%} of the inputs, {POOLED:.0%} behind pooling and {FULL:.0%} "
         "behind fully connected layers, as in the network that the paper's is made after; the "
         "paper does not say.",
-        f"Batches are of {BATCH} images; rates are divided by 5 after every quarter of the epochs.",
+        f"Batches are of {BATCH} images; rates are divided by 5 after every quarter of the epochs. "
+        f"Where classifiers learn (TLC) they begin at {TRAINED_RATE}: with the paper's 0.1 such "
+        "classifiers diverge here.",
     ]
     if table:
         notes += [

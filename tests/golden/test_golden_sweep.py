@@ -57,6 +57,12 @@ def test_points(path):
     assert (one.epochs, deep.epochs, deep.batch) == (1, 2, 8)
 
 
+def test_a_value_for_each_layer(path):
+    path.write_text(STUDY.replace("wb = 12 }", "wb = [12, 13], lr = [4, 5] }"))
+    (network, _) = sweep.load(path).axes[0].points[0].networks
+    assert [(layer.wb, layer.lr) for layer in network.layers] == [(12, 4), (13, 5)]
+
+
 def test_runs_are_tested_on_what_was_held_out(path):
     made = sweep.runs(sweep.load(path, seeds=3))
     assert len(made) == 5 * 3
@@ -141,6 +147,11 @@ def test_the_studies_of_the_project_are_valid():
         ('name = "size"', "", "my.toml: axis 1: name: is missing; say what is varied"),
         ("wb = 12 }", "w_b = 12 }", "my.toml: axis 0: point 0: w_b: unknown key; did you mean "),
         ("wb = 12 }", "wb = 99 }", "my.toml: axis 0: point 0: layer 0: wb: must be from 2 to 18"),
+        (
+            "wb = 12 }",
+            "wb = [12] }",
+            "axis 0: point 0: wb: must have a value for each of the 2 layers, not 1",
+        ),
         ('at = "12"', "at = 12", "my.toml: axis 0: point 0: at: and series must be text"),
         ("[9]", "9", "my.toml: axis 1: point 0: neurons: must be a list: those of each layer"),
         ("[9]", "[0]", "my.toml: axis 1: point 0: layer 0: neurons: must be from 1 to 65535"),

@@ -61,7 +61,8 @@ def test_runs(rows):
         floats, integers = made[row.name][:2], made[row.name][2:]
         for run in floats:
             assert isinstance(run, ConvFloat)
-            assert (run.batch, run.epochs, run.width, run.lr) == (100, 20, 0.25, 0.1)
+            rate = 0.003 if "TLC" in row.name else 0.1
+            assert (run.batch, run.epochs, run.width, run.lr) == (100, 20, 0.25, rate)
         assert [run.seed for run in integers] == ([] if row.name[:2] in ("FA", "BP") else [1, 2])
         for run in integers:
             assert isinstance(run, Integer)
