@@ -19,8 +19,8 @@ __all__ = ["FIGURE", "FIVE_LAYERS", "LINE", "TEN_LAYERS", "ConvRow"]
 CONV, FULL, CLASSIFIER, HALVINGS = 8, 10, 12, 6
 #: Bits and fraction bits of its weights, which grow far beyond their initial range.
 WEIGHT_BITS, WEIGHT_FRACTION = 16, 13
-#: The rate in floats where classifiers learn. With the paper's of 0.1 for all they diverge here, and
-#: with 0.03 too: they see up to 24,576 features, of which each moves the scores as one of 1000 would.
+#: The rate in floats where classifiers learn. With the paper's of 0.1 they diverge here, with 0.03
+#: too: they see up to 24,576 features, and the more there are the larger a step is.
 TRAINED_RATE = 0.003
 #: Eighths of the features that it drops behind pooling, and of neurons of fully connected layers.
 POOLED_EIGHTHS, FULL_EIGHTHS = 2, 4
