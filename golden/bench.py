@@ -48,7 +48,7 @@ class AutogradNetwork:
             conv = described.conv
             x = layer((x if conv else x.flatten(1)).detach()).relu()
             if conv and conv.pool > 1:
-                x = functional.max_pool2d(x, conv.pool)
+                x = functional.max_pool2d(x, conv.window, conv.pool, conv.before)
             s = x.flatten(1) @ classifier
             if described.loss == "ce":
                 losses.append(functional.cross_entropy(s, labels, reduction="sum"))

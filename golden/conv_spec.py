@@ -10,7 +10,15 @@ __all__ = ["CONV_KEYS", "ConvSpec", "conv_of"]
 #: Most features of a layer: 64 maps of 128 x 128.
 FEATURES_LIMIT = 1 << 20
 #: Ranges of the keys that are numbers.
-RANGES = {"maps": (1, 4096), "kernel": (1, 31), "pool": (1, 2), "cells": (1, 128)}
+RANGES = {
+    "maps": (1, 4096),
+    "kernel": (1, 31),
+    "pool": (1, 2),
+    "window": (1, 3),
+    "cells": (1, 128),
+}
+#: Windows of each pooling, the default first.
+WINDOWS = {1: (1,), 2: (2, 3)}
 #: What only convolutional layers have.
 CONV_KEYS = (*RANGES, "signed")
 
@@ -28,8 +36,9 @@ class ConvSpec:
     kernel
         Width and height of a kernel, odd; it moves by 1, and beyond the border all is 0.
     pool
-        Width and height of what the largest activation is taken of, 1 or 2, and by how much that
-        moves.
+        By how much the window moves of which the largest activation is taken, 1 or 2.
+    window
+        Its width and height, `pool` or 3.
     cells
         Width and height Q of a map as the classifier sees it, each cell the sum of its features;
         None if it sees each feature by itself.
@@ -42,6 +51,7 @@ class ConvSpec:
     maps: int
     kernel: int
     pool: int
+    window: int
     cells: int | None
     signed: bool
 
@@ -70,6 +80,11 @@ class ConvSpec:
         """Numbers that the classifier sees."""
         return self.maps * (self.cells or self.side) ** 2
 
+    @property
+    def before(self) -> int:
+        """Rows and columns of a window that lie before the place that it is moved to."""
+        return self.window - self.pool
+
     def cell(self, place: int) -> int:
         """Give the row or column of cells in which a row or column of features lies."""
         return place * (self.cells or self.side) // self.side
@@ -95,8 +110,14 @@ def conv_of(table: Table, shape: tuple[int, ...] | None, below: ConvSpec | None)
     numbers = {
         key: table.integer(key, *limits, 1 if key == "pool" else None)
         for key, limits in RANGES.items()
-        if key != "cells" or key in table.table
+        if key not in ("window", "cells") or key in table.table
     }
+    windows = WINDOWS[numbers["pool"]]
+    if numbers.setdefault("window", windows[0]) not in windows:
+        known = " or ".join(map(str, windows))
+        raise table.error(
+            "window", f"must be {known} for pool = {numbers['pool']}, not {numbers['window']}"
+        )
     if below is None:
         if shape is None:
             raise table.error(

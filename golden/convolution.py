@@ -62,6 +62,9 @@ class IntegerConvolution(IntegerLayer):
             bias = bias - self.offset()
         # Centred, inputs and means give sums of their own.
         v = self.activations(_convolve(x, kernels, bias, p.z_bound << p.centred))
+        if conv.before:
+            # What lies beyond the map is below all that is on it.
+            v = F.pad(v, (conv.before, 0) * 2, value=-1.0)
         y, *others = self._candidates(v)
         candidate = torch.zeros_like(y)
         for a, other in enumerate(others, 1):
@@ -70,9 +73,13 @@ class IntegerConvolution(IntegerLayer):
         return Seen(x, candidate), y.flatten(1)
 
     def _candidates(self, v: Tensor) -> list[Tensor]:
-        """Give views (B, N, P, P) of what is pooled, each of one candidate a, ascending."""
-        pool = self.conv.pool
-        return [v[:, :, a // pool :: pool, a % pool :: pool] for a in range(pool**2)]
+        """Give views (B, N, P, P) of what is pooled, each of one candidate a, ascending.
+
+        `v` has as many rows and columns more, at its beginning, as windows reach beyond it.
+        """
+        pool, window, end = self.conv.pool, self.conv.window, self.conv.pool * (self.conv.side - 1)
+        places = [slice(i, end + i + 1, pool) for i in range(window)]
+        return [v[:, :, row, column] for row in places for column in places]
 
     def scores(self, y: Tensor) -> Tensor:
         """Compute s (B, C) from y (B, F)."""
@@ -109,10 +116,12 @@ class IntegerConvolution(IntegerLayer):
         conv, p = self.conv, self.spec
         g = g.view(-1, conv.maps, conv.side, conv.side)
         g = g.contiguous(memory_format=torch.channels_last)
-        shape = len(g), conv.maps, conv.size, conv.size
-        spread = torch.empty(shape, device="cpu", memory_format=torch.channels_last)
+        shape = len(g), conv.maps, *[conv.before + conv.size] * 2
+        spread = torch.empty(shape, device="cpu", memory_format=torch.channels_last).zero_()
         for a, place in enumerate(self._candidates(spread)):
-            torch.mul(g, kept.candidate == a, out=place)
+            # Windows that overlap may have the same largest.
+            place.add_(g * (kept.candidate == a))
+        spread = spread[:, :, conv.before :, conv.before :]
         bound = p.update_bound(len(g))
         sums = _correlate(kept.x, spread, conv.kernel, bound).flatten(1)
         total = g.to(exact(bound)).sum((0, 2, 3))[:, None]

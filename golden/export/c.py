@@ -67,12 +67,15 @@ static inline int {lower}_layer{i}(const uint8_t *x, uint8_t *y, {lower}_score *
     for (n = 0; n < {neurons}; n++) {{
         int most = 0, map = n / {places};
         p = n % {places};
-        for (a = 0; a < {pool} * {pool}; a++) {{
-            int row = {pool} * (p / {side}) + a / {pool} - {kernel} / 2;
-            int column = {pool} * (p % {side}) + a % {pool} - {kernel} / 2;
+        for (a = 0; a < {window} * {window}; a++) {{
+            int row = {pool} * (p / {side}) + a / {window} - {before};
+            int column = {pool} * (p % {side}) + a % {window} - {before};
             {sum}_t z = {lower}_bias{i}[map];
+            if (row < 0 || column < 0)
+                continue;
             for (j = 0; j < {inputs}; j++) {{
-                int r = row + j / {kernel} % {kernel}, q = column + j % {kernel};
+                int r = row + j / {kernel} % {kernel} - {kernel} / 2;
+                int q = column + j % {kernel} - {kernel} / 2;
                 int at = (j / ({kernel} * {kernel}) * {size} + r) * {size} + q;
                 if (r >= 0 && r < {size} && q >= 0 && q < {size})
                     z += ({sum}_t){lower}_w{i}[map][j] * (x[at] - {grey});
@@ -263,7 +266,13 @@ def _layer(i: int, layer: LayerTables, names: dict[str, str]) -> Iterator[str]:
     template, shape = DENSE, {}
     if conv:
         template, grey = CONV, 128 if conv.signed else 0
-        shape = {**vars(conv), "side": conv.side, "places": conv.side**2, "grey": grey}
+        shape = {
+            **vars(conv),
+            "before": conv.before,
+            "side": conv.side,
+            "places": conv.side**2,
+            "grey": grey,
+        }
     neurons, classes = layer.M.shape
     yield (template + SCORES).format(
         i=i,

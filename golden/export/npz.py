@@ -27,9 +27,10 @@ Where W{i} is (N, Ci, k, k) the layer is one of convolutions. x then is (Ci, S, 
 
     z[n, r, q] = bias{i}[n] + sum of W{i}[n, c, a, b] * (x[c, r+a-k//2, q+b-k//2] - grey{i})
 
-over c, a and b, without what lies outside the maps. y is made of z as above, and of each pool{i} x
-pool{i} the largest is taken, before it is multiplied by keep{i}. It is flattened map by map, row by
-row, for M{i} and the next layer.
+over c, a and b, without what lies outside the maps. y is made of z as above. Before it is
+multiplied by keep{i}, the largest is taken of every window{i} rows and columns, of which the last
+is pool{i} - 1 below r * pool{i}, as far as they are on the map. It is flattened map by map, row
+by row, for M{i} and the next layer.
 """
 SCALED = """
 x is made from features f, in double precision and in this order, by
@@ -61,6 +62,7 @@ def make(tables: Tables) -> bytes:
             shape = conv.maps, conv.channels, conv.kernel, conv.kernel
             arrays[f"W{i}"] = arrays[f"W{i}"].reshape(shape)
             arrays[f"pool{i}"] = np.array(conv.pool)
+            arrays[f"window{i}"] = np.array(conv.window)
             arrays[f"grey{i}"] = np.array(128 if conv.signed else 0)
     if tables.labels:
         arrays["labels"] = np.array(tables.labels)
@@ -82,14 +84,21 @@ def infer(content: bytes, x: np.ndarray) -> Results:
                 z = y @ W.T + arrays[f"bias{i}"]
             y = np.minimum(np.maximum(z, 0) >> arrays[f"shift{i}"], arrays[f"y_max{i}"])
             if W.ndim == 4:
-                n, maps, size, _ = y.shape
-                pool = int(arrays[f"pool{i}"])
-                side = size // pool
-                y = y.reshape(n, maps, side, pool, side, pool).max(axis=(3, 5)).reshape(n, -1)
+                y = _pooled(y, int(arrays[f"pool{i}"]), int(arrays[f"window{i}"]))
             y = (y * arrays[f"keep{i}"]) >> 3
             scores.append(y @ M)
             predictions.append(scores[-1].argmax(axis=1))
     return Results(np.stack(scores, axis=1), np.stack(predictions, axis=1))
+
+
+def _pooled(y: np.ndarray, pool: int, window: int) -> np.ndarray:
+    """Take the largest of each window of y (n, N, S, S), and flatten what is left (n, F)."""
+    before, last = window - pool, y.shape[-1] - pool + 1
+    # No activation is below 0.
+    y = np.pad(y, ((0, 0), (0, 0), (before, 0), (before, 0)))
+    places = [slice(i, last + i, pool) for i in range(window)]
+    views = [y[:, :, rows, columns] for rows in places for columns in places]
+    return np.max(views, axis=0).reshape(len(y), -1)
 
 
 def _convolved(W: np.ndarray, x: np.ndarray, grey: int) -> np.ndarray:

@@ -191,8 +191,11 @@ def _pool(graph: _Graph, name: str, conv: ConvSpec, y: str, kind: np.dtype) -> s
     """Add the largest of what is pooled, one map after the other (n, F)."""
     if conv.pool > 1:
         y = graph.cast(y, np.dtype(np.uint8), f"{name}_v")
-        window = [conv.pool] * 2
-        y = graph.add("MaxPool", y, output=f"{name}_max", kernel_shape=window, strides=window)
+        window, strides = [conv.window] * 2, [conv.pool] * 2
+        pads = [conv.before] * 2 + [0, 0]
+        y = graph.add(
+            "MaxPool", y, output=f"{name}_max", kernel_shape=window, strides=strides, pads=pads
+        )
         y = graph.cast(y, kind, f"{name}_pooled")
     return graph.add("Flatten", y, output=f"{name}_flat")
 

@@ -74,6 +74,7 @@ class ConvRow(Reported):
             if isinstance(part, Conv):
                 layer |= {"kind": "conv", "maps": max(round(part.maps * width), 1)}
                 layer |= {"kernel": part.kernel, "pool": part.pool}
+                layer["window"] = 3 if part.pool > 1 else 1
                 layer["lr"] = CONV
                 dropout = POOLED_EIGHTHS if part.pool > 1 else 0
             else:

@@ -43,8 +43,11 @@ class ConvReference(Reference):
         for n, pr, pc in self.features():
             *kernel, bias = self.w[n]
             v = []
-            for a in range(conv.pool**2):
+            for a in range(conv.window**2):
                 r, q = self.place(pr, pc, a)
+                if r < 0 or q < 0:
+                    v.append(-1)
+                    continue
                 z = bias * min(2**p.fx, 128)
                 for w, tap in zip(kernel, self.taps, strict=True):
                     z += w * self.under(x, r, q, tap)
@@ -59,6 +62,8 @@ class ConvReference(Reference):
 
     def place(self, pr, pc, a):
         """Give row and column of a candidate."""
+        if self.conv.window == 3:
+            return 2 * pr + a // 3 - 1, 2 * pc + a % 3 - 1
         return (2 * pr + a // 2, 2 * pc + a % 2) if self.conv.pool == 2 else (pr, pc)
 
     def cell(self, n, r, q):

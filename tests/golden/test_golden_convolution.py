@@ -38,6 +38,7 @@ def convolutions(draw, size):
             "maps": draw(st.integers(1, 4)),
             "kernel": draw(st.sampled_from([k for k in (1, 3, 5) if k < 2 * size])),
             "pool": pool,
+            "window": draw(st.sampled_from([2, 3])) if pool == 2 else 1,
             "rule": rule,
             "loss": draw(st.sampled_from(["ce", "hinge"])),
             "lr": draw(st.integers(2, 10)),
@@ -93,11 +94,12 @@ def test_against_plain_loops(table, seed):
         check_step(net, compared, *noise(net, described.batch, random))
 
 
-@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize(("pool", "window"), [(1, 1), (2, 2), (2, 3)])
 @pytest.mark.parametrize("channels", [1, 5])
-def test_the_largest_numbers(channels, pool):
+def test_the_largest_numbers(channels, pool, window):
     """Of everything: what float32 does not hold is summed in parts, or in float64."""
-    layer = {**CONV, "pool": pool, "wb": 18, "kernel": 3, "lr": 0, "gs": -2, "signed": False}
+    layer = {**CONV, "pool": pool, "window": window, "wb": 18, "kernel": 3, "lr": 0, "gs": -2}
+    layer["signed"] = False
     net = network(layer, shape=[channels, 4, 4], batch=9)
     (model,) = net.layers
     high = 1 << 17
@@ -128,6 +130,27 @@ def test_ties_go_to_the_lowest():
     kept, y = model.forward(torch.full((1, 4), 9.0))
     assert kept.candidate.flatten().tolist() == [0]
     assert y.item() > 0
+
+
+def test_windows_that_overlap():
+    """Each reaches one row and one column back; one position may be the largest of four."""
+    layer = {**CONV, "kernel": 1, "pool": 2, "window": 3, "maps": 1, "signed": False, "gs": 0}
+    net = network(layer, shape=[1, 4, 4])
+    (model,) = net.layers
+    model.W.copy_(torch.tensor([[1000.0, 0.0]]))
+    x = torch.zeros(4, 4)
+    x[1, 1], x[3, 2] = 200.0, 100.0
+    kept, y = model.forward(x.view(1, 16))
+    high = y.max().item()
+    assert y.tolist() == [[high] * 4] != [[0.0] * 4]
+    assert kept.candidate.flatten().tolist() == [8, 6, 2, 0]
+    g = torch.tensor([[1.0, 2.0, 4.0, 8.0]])
+    assert model._sums(g, kept).tolist() == [[15 * 200.0, 15 * 128.0]]
+    x[1, 1] = 0.0
+    kept, y = model.forward(x.view(1, 16))
+    assert [v > 0 for v in y[0].tolist()] == [False, False, False, True]
+    # Where all are equal the lowest that is on the map goes on.
+    assert kept.candidate.flatten().tolist() == [4, 3, 1, 7]
 
 
 def test_means_follow_the_inputs():
@@ -181,11 +204,11 @@ def test_health(batch):
 
 
 @pytest.mark.parametrize("lr", [0, 3])
-@pytest.mark.parametrize("pool", [1, 2])
-def test_the_update_is_the_gradient(pool, lr):
+@pytest.mark.parametrize(("pool", "window"), [(1, 1), (2, 2), (2, 3)])
+def test_the_update_is_the_gradient(pool, window, lr):
     """With numbers of which no shift loses a bit (`tests.golden.test_golden_gradient`)."""
     formats = {"fx": 0, "fw": 8, "fy": 8, "wb": 18, "ms": 0, "gs": 0, "lr": lr}
-    layer = {**CONV, **formats, "pool": pool, "rule": "scfb", "signed": False}
+    layer = {**CONV, **formats, "pool": pool, "window": window, "rule": "scfb", "signed": False}
     net = network(layer, shape=[2, 4, 4], batch=5)
     (model,) = net.layers
     random = torch.Generator().manual_seed(lr)
@@ -197,7 +220,7 @@ def test_the_update_is_the_gradient(pool, lr):
 
     weight, bias = W[:, :-1].view(2, 2, 3, 3).requires_grad_(), W[:, -1].clone().requires_grad_()
     z = F.conv2d(x.view(5, 2, 4, 4).float(), weight, bias, padding=1)
-    y = F.max_pool2d(z.relu(), pool).flatten(1)
+    y = F.max_pool2d(z.relu(), window, pool, window - pool).flatten(1)
     assert torch.equal(y.long(), step.y)
     y.backward(step.e.float() @ model.K.T)
     gradient = torch.cat([weight.grad.flatten(1), bias.grad[:, None]], 1)
@@ -257,6 +280,8 @@ def test_small_fits_its_board():
         ([{**CONV, "kernel": 2}], "layer 0: kernel: must be odd, not 2"),
         ([{**CONV, "kernel": 9}], "layer 0: kernel: must be at most 7 over maps of 4 x 4, where"),
         ([{**CONV, "pool": 3}], "layer 0: pool: must be from 1 to 2, not 3"),
+        ([{**CONV, "window": 2}], "layer 0: window: must be 1 for pool = 1, not 2"),
+        ([{**CONV, "pool": 2, "window": 1}], "layer 0: window: must be 2 or 3 for pool = 2, not 1"),
         (
             [{**CONV, "kernel": 1, "pool": 2}] * 3,
             "layer 2: pool: maps of 1 x 1 cannot be halved; give 1, or others below",

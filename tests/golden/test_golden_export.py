@@ -46,7 +46,7 @@ WIDE = {
     ],
 }
 #: Convolutions of every kind: signed inputs, a trained classifier, cells, dropout, a full kernel,
-#: centred inputs.
+#: centred inputs, windows that overlap.
 CONVOLVED = {
     "shape": [3, 8, 8],
     "classes": 4,
@@ -56,6 +56,7 @@ CONVOLVED = {
             "maps": 5,
             "kernel": 3,
             "pool": 2,
+            "window": 3,
             "rule": "tlc",
             "dropout": 2,
             "centred": True,
