@@ -11,6 +11,7 @@ from golden.paper.comparison import Result, bars, comparison, curves, many, stop
 from golden.paper.conv_methods import (
     FIVE_LAYERS,
     FULL_EIGHTHS,
+    HALVINGS,
     LAYERS,
     LINE,
     POOLED_EIGHTHS,
@@ -92,9 +93,9 @@ def _notes(table: bool) -> str:
     ]
     if table:
         notes += [
-            "*integer* is this project's integer model, as its hardware would compute it: 2 x 2 "
-            "pooling instead of 3 x 3 with stride 2, pixels less 128 instead of standardised ones, "
-            f"no batch normalisation, batches of {INTEGER_BATCH}, rates halved after each quarter. "
+            "*integer* is this project's integer model, as its hardware would compute it: "
+            "centred inputs instead of batch normalisation, pixels less 128 instead of "
+            f"standardised ones, batches of {INTEGER_BATCH}, rates halved {HALVINGS} times. "
             f"Its dropout takes {POOLED_EIGHTHS}/8 behind pooling and {FULL_EIGHTHS}/8 of fully "
             "connected layers. Without what normalises batches, a layer that is fixed (Fix) learns "
             "nothing at all.",
