@@ -66,7 +66,7 @@ def test_runs(rows):
         assert [run.seed for run in integers] == ([] if row.name[:2] in ("FA", "BP") else [1, 2])
         for run in integers:
             assert isinstance(run, Integer)
-            assert (run.batch, run.network.lr_step) == (32, 5)
+            assert (run.batch, run.network.lr_step) == (32, 3)
             layers = run.network.layers
             fixed = row.settings.get("fixed", 0)
             assert [layer.rule for layer in layers[:fixed]] == ["frozen"] * fixed

@@ -125,6 +125,16 @@ def test_convolution_is_for_the_golden_model(make):
         make(parse(table, "x.toml"))
 
 
+@pytest.mark.parametrize("make", [*MADE.values(), fit], ids=[*MADE, "fit"])
+def test_centred_inputs_are_for_the_golden_model(make):
+    message = (
+        "some.toml: layer 1: centred: centred inputs are golden only, for no hardware computes "
+        "them yet; train with python -m golden"
+    )
+    with pytest.raises(PlanError, match=f"^{message}$"):
+        make(describe({}, {"neurons": 3, "centred": True}, 2))
+
+
 @pytest.mark.parametrize(
     ("network", "layer", "message"),
     [
