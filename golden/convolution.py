@@ -22,12 +22,12 @@ SLACK = 1.01
 class Seen(NamedTuple):
     """What a convolution keeps of a batch until it learns.
 
-    x (B, Ci, S, S) are its inputs, and candidate (B, N, P, P) tells which of the activations that
-    are pooled is the largest, the lowest of several.
+    x (B, Ci, S, S) are its inputs, and found (B, N, P, P) where on its map each activation is that
+    was the largest of a window, the first of several: row S + column. None where nothing is pooled.
     """
 
     x: Tensor
-    candidate: Tensor
+    found: Tensor | None
 
 
 class IntegerConvolution(IntegerLayer):
@@ -62,24 +62,11 @@ class IntegerConvolution(IntegerLayer):
             bias = bias - self.offset()
         # Centred, inputs and means give sums of their own.
         v = self.activations(_convolve(x, kernels, bias, p.z_bound << p.centred))
-        if conv.before:
-            # What lies beyond the map is below all that is on it.
-            v = F.pad(v, (conv.before, 0) * 2, value=-1.0)
-        y, *others = self._candidates(v)
-        candidate = torch.zeros_like(y)
-        for a, other in enumerate(others, 1):
-            candidate[other > y] = a
-            y = torch.maximum(y, other)
-        return Seen(x, candidate), y.flatten(1)
-
-    def _candidates(self, v: Tensor) -> list[Tensor]:
-        """Give views (B, N, P, P) of what is pooled, each of one candidate a, ascending.
-
-        `v` has as many rows and columns more, at its beginning, as windows reach beyond it.
-        """
-        pool, window, end = self.conv.pool, self.conv.window, self.conv.pool * (self.conv.side - 1)
-        places = [slice(i, end + i + 1, pool) for i in range(window)]
-        return [v[:, :, row, column] for row in places for column in places]
+        if conv.pool == 1:
+            return Seen(x, None), v.flatten(1)
+        # Of several that are the largest it is the first.
+        y, found = F.max_pool2d(v, conv.window, conv.pool, conv.before, return_indices=True)
+        return Seen(x, found), y.flatten(1)
 
     def scores(self, y: Tensor) -> Tensor:
         """Compute s (B, C) from y (B, F)."""
@@ -115,13 +102,13 @@ class IntegerConvolution(IntegerLayer):
         """Compute the sums of g x (N, M + 1), each g meeting the inputs of its candidate."""
         conv, p = self.conv, self.spec
         g = g.view(-1, conv.maps, conv.side, conv.side)
-        g = g.contiguous(memory_format=torch.channels_last)
-        shape = len(g), conv.maps, *[conv.before + conv.size] * 2
-        spread = torch.empty(shape, device="cpu", memory_format=torch.channels_last).zero_()
-        for a, place in enumerate(self._candidates(spread)):
-            # Windows that overlap may have the same largest.
-            place.add_(g * (kept.candidate == a))
-        spread = spread[:, :, conv.before :, conv.before :]
+        # Channels last, in memory.
+        moved = g.permute(0, 2, 3, 1).flatten(1, 2)
+        if kept.found is not None:
+            # Windows that overlap may have found the same place.
+            found = kept.found.permute(0, 2, 3, 1).flatten(1, 2)
+            moved = g.new_zeros(len(g), conv.size**2, conv.maps).scatter_add_(1, found, moved)
+        spread = moved.view(-1, conv.size, conv.size, conv.maps).permute(0, 3, 1, 2)
         bound = p.update_bound(len(g))
         sums = _correlate(kept.x, spread, conv.kernel, bound).flatten(1)
         total = g.to(exact(bound)).sum((0, 2, 3))[:, None]

@@ -128,7 +128,7 @@ def test_ties_go_to_the_lowest():
     (model,) = net.layers
     model.W.copy_(torch.tensor([[100.0, 500.0]]))
     kept, y = model.forward(torch.full((1, 4), 9.0))
-    assert kept.candidate.flatten().tolist() == [0]
+    assert kept.found.flatten().tolist() == [0]
     assert y.item() > 0
 
 
@@ -143,14 +143,14 @@ def test_windows_that_overlap():
     kept, y = model.forward(x.view(1, 16))
     high = y.max().item()
     assert y.tolist() == [[high] * 4] != [[0.0] * 4]
-    assert kept.candidate.flatten().tolist() == [8, 6, 2, 0]
+    assert kept.found.flatten().tolist() == [5, 5, 5, 5]
     g = torch.tensor([[1.0, 2.0, 4.0, 8.0]])
     assert model._sums(g, kept).tolist() == [[15 * 200.0, 15 * 128.0]]
     x[1, 1] = 0.0
     kept, y = model.forward(x.view(1, 16))
     assert [v > 0 for v in y[0].tolist()] == [False, False, False, True]
     # Where all are equal the lowest that is on the map goes on.
-    assert kept.candidate.flatten().tolist() == [4, 3, 1, 7]
+    assert kept.found.flatten().tolist() == [0, 1, 4, 14]
 
 
 def test_means_follow_the_inputs():
