@@ -111,6 +111,16 @@ def test_the_largest_numbers(channels, pool, window):
     check_step(net, compared, x, torch.arange(9) % 3)
 
 
+def test_a_mean_at_the_other_end():
+    """Pixels less their means may be twice as large as pixels less a grey."""
+    net = network({**CONV, "pool": 1, "kernel": 1, "centred": True}, shape=[3, 4, 4], batch=9)
+    (model,) = net.layers
+    model.A.fill_(-128 << 16)
+    kept, y = model.forward(torch.full((9, 48), 255.0))
+    sums = model._sums(torch.full_like(y, model.spec.g_bound), kept)
+    assert sums.max() == model.spec.update_bound(9)
+
+
 @pytest.mark.parametrize("cells", [1, 2, 3, 5, 6])
 @pytest.mark.parametrize("pool", [1, 2])
 def test_cells(cells, pool):
