@@ -66,13 +66,18 @@ def test_runs(rows):
         assert [run.seed for run in integers] == ([] if row.name[:2] in ("FA", "BP") else [1, 2])
         for run in integers:
             assert isinstance(run, Integer)
-            assert (run.batch, run.network.lr_step) == (32, 3)
+            assert (run.batch, run.network.lr_step) == (32, 2)
             layers = run.network.layers
             fixed = row.settings.get("fixed", 0)
             assert [layer.rule for layer in layers[:fixed]] == ["frozen"] * fixed
             for layer in layers[fixed:]:
                 assert (layer.rule, layer.loss) == (row.settings["rule"], "ce")
                 assert layer.init == ("gauss" if "GI" in row.name else "uniform")
+            # A quarter of what is drawn by default, but for the first layer.
+            assert layers[0].init_bits == (11 if rows is FIVE_LAYERS else 12)
+            for layer in layers[1:]:
+                range_ = (6 / layer.fan_in) ** 0.5 * 2**layer.fw / 4
+                assert 2**0.5 / 2 < 2**layer.init_bits / range_ < 2**0.5
             dropped = [layer.dropout for layer in layers]
             if "DO" not in row.name:
                 assert not any(dropped)
