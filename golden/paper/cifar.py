@@ -96,8 +96,8 @@ def _notes(table: bool) -> str:
         notes += [
             "*integer* is this project's integer model, as its hardware would compute it: "
             "centred inputs instead of batch normalisation, pixels less 128 instead of "
-            f"standardised ones, batches of {INTEGER_BATCH}, rates halved {HALVINGS} times, initial "
-            f"weights above the first layer 2^-{SMALLER} of what they are by default. "
+            f"standardised ones, batches of {INTEGER_BATCH}, rates halved {HALVINGS} times, and "
+            f"above the first layer initial weights 2^-{SMALLER} of what they are by default. "
             f"Its dropout takes {POOLED_EIGHTHS}/8 behind pooling and {FULL_EIGHTHS}/8 of fully "
             "connected layers. Without what normalises batches, a layer that is fixed (Fix) learns "
             "nothing at all.",
