@@ -14,9 +14,11 @@ from golden.paper.shapes import Conv
 
 __all__ = ["FIGURE", "FIVE_LAYERS", "LINE", "TEN_LAYERS", "ConvRow"]
 
-#: Learning-rate shifts of the integer model: of convolutions and of fully connected layers, and of
-#: trained classifiers. They rise by 1 HALVINGS times.
-CONV, FULL, CLASSIFIER, HALVINGS = 8, 11, 11, 9
+#: Learning-rate shifts of the integer model: of convolutions; of fully connected layers, under
+#: fixed classifiers and under trained ones; of trained classifiers.
+CONV, FULL, FULL_TRAINED, CLASSIFIER = 8, 11, 10, 11
+#: How often the rates of all but trained classifiers are halved.
+HALVINGS = 9
 #: By how many bits its initial weights are smaller than by default, above the first layer: larger
 #: ones fit the training set as well and the test set worse.
 SMALLER = 2
@@ -81,7 +83,8 @@ class ConvRow(Reported):
                 layer["lr"] = CONV
                 dropout = POOLED_EIGHTHS if part.pool > 1 else 0
             else:
-                layer |= {"neurons": max(round(part.neurons * width), 1), "lr": FULL}
+                layer["neurons"] = max(round(part.neurons * width), 1)
+                layer["lr"] = FULL_TRAINED if rule == "tlc" else FULL
                 dropout = FULL_EIGHTHS
             if self.settings.get("dropout"):
                 layer["dropout"] = dropout
