@@ -61,15 +61,17 @@ class _Csv:
             raise DataError(
                 f"{where}: all cells are numbers; give a header there with the names of the columns"
             )
+        seen: set[str] = set()
         for column, name in enumerate(head):
             if not name.strip():
                 raise DataError(
                     f"{where}: column {column + 1} has no name; name it, or leave the column out"
                 )
-            if name in head[:column]:
+            if name in seen:
                 raise DataError(
                     f"{where}: two columns are named {quoted(name)}; give each a name of its own"
                 )
+            seen.add(name)
 
     def chunks(self) -> Iterator[tuple[list[list[str]], list[int]]]:
         """Give the rows, some at a time, with the number of the line of each."""
