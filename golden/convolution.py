@@ -103,12 +103,12 @@ class IntegerConvolution(IntegerLayer):
         conv, p = self.conv, self.spec
         g = g.view(-1, conv.maps, conv.side, conv.side)
         # Channels last, in memory.
-        moved = g.permute(0, 2, 3, 1).flatten(1, 2)
+        spread = g.permute(0, 2, 3, 1).flatten(1, 2)
         if kept.found is not None:
             # Windows that overlap may have found the same place.
             found = kept.found.permute(0, 2, 3, 1).flatten(1, 2)
-            moved = g.new_zeros(len(g), conv.size**2, conv.maps).scatter_add_(1, found, moved)
-        spread = moved.view(-1, conv.size, conv.size, conv.maps).permute(0, 3, 1, 2)
+            spread = g.new_zeros(len(g), conv.size**2, conv.maps).scatter_add_(1, found, spread)
+        spread = spread.view(-1, conv.size, conv.size, conv.maps).permute(0, 3, 1, 2)
         bound = p.update_bound(len(g))
         sums = _correlate(kept.x, spread, conv.kernel, bound).flatten(1)
         total = g.to(exact(bound)).sum((0, 2, 3))[:, None]
