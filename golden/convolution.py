@@ -120,17 +120,19 @@ class IntegerConvolution(IntegerLayer):
 def _convolve(x: Tensor, kernels: Tensor, bias: Tensor, bound: int) -> Tensor:
     """Compute z (B, N, S, S): sums of x (B, Ci, S, S) under kernels (N, Ci, k, k), and bias (N,).
 
-    No sum exceeds `bound`; nor, by Cauchy and Schwarz, the product of the norms of what lies under
-    a kernel and of the kernel. That nearly always allows float32, if not for all channels at once,
-    then for each half of them.
+    No sum exceeds `bound`; nor, by Hölder, the products of norms of what lies under a kernel and of
+    the kernel: of the largest input and the sum of weights, which are found in no time, or of both
+    roots of squares. That nearly always allows float32, if not for all channels at once, then for
+    each half of them.
     """
-    size = kernels.shape[-1]
-    under = F.avg_pool2d(
-        x.square().sum(1, keepdim=True), size, 1, size // 2, divisor_override=1
-    ).max()
-    norms = under.sqrt() * kernels.flatten(1).norm(dim=1).max()
-    held = min(bound, int(SLACK * norms + bias.abs().max()) + 1)
-    channels = x.shape[1]
+    size, channels = kernels.shape[-1], x.shape[1]
+    flat, room = kernels.flatten(1), int(bias.abs().max()) + 1
+    norms = x.abs().amax() * flat.norm(1, dim=1).max()
+    held = min(bound, int(SLACK * norms) + room)
+    if exact(held) is not torch.float32:
+        squares = x.square().sum(1, keepdim=True)
+        under = F.avg_pool2d(squares, size, 1, size // 2, divisor_override=1).max()
+        held = min(held, int(SLACK * under.sqrt() * flat.norm(dim=1).max()) + room)
     kind = exact(held)
     if kind is torch.float32 or channels == 1:
         return F.conv2d(x.to(kind), kernels.to(kind), bias.to(kind), padding=size // 2)

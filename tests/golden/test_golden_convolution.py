@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.grad import conv2d_weight
 
 from golden import convolution
+from golden.exact import pinned
 from golden.model import IntegerNetwork
 from golden.spec import CONFIGS, SpecError, load, parse
 from tests.golden.conv_reference import ConvReference
@@ -109,6 +111,32 @@ def test_the_largest_numbers(channels, pool, window):
     compared = references(net)
     x = torch.full((9, channels * 16), 255, dtype=torch.uint8)
     check_step(net, compared, x, torch.arange(9) % 3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    ends=st.sampled_from([(-128, -100), (-128, 127), (0, 15), (200, 255)]),
+    top=st.integers(10, 17),
+    bias=st.sampled_from([0, 1 << 25]),
+    channels=st.integers(1, 5),
+    seed=st.integers(0, 1000),
+)
+def test_sums_near_what_float32_holds(ends, top, bias, channels, seed):
+    """Norms tell which sums it holds: of large inputs, of large weights, and of large biases."""
+    random = torch.Generator().manual_seed(seed)
+    low, high = ends
+    x = torch.randint(low, high + 1, (2, channels, 4, 4), generator=random).float()
+    kernels = torch.randint(-(1 << top), 1 << top, (3, channels, 3, 3), generator=random)
+    # One map of weights of one sign, one that is far smaller.
+    kernels = torch.stack([kernels[0], kernels[1].abs(), kernels[2] >> 8]).float()
+    biases = torch.randint(bias, bias + 3, (3,), generator=random).double()
+    errors = torch.randint(-(1 << top), 1 << top, (2, 3, 4, 4), generator=random).float()
+    with pinned():
+        z = convolution._convolve(x, kernels, biases, 2**40)
+        sums = convolution._correlate(x, errors, 3, 2**40)
+    assert torch.equal(z.double(), F.conv2d(x.double(), kernels.double(), biases, padding=1))
+    exactly = conv2d_weight(x.double(), kernels.shape, errors.double(), padding=1)
+    assert torch.equal(sums.double(), exactly)
 
 
 def test_a_mean_at_the_other_end():
