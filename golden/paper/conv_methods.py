@@ -15,14 +15,19 @@ from golden.paper.shapes import Conv
 __all__ = ["FIGURE", "FIVE_LAYERS", "LINE", "TEN_LAYERS", "ConvRow"]
 
 #: Learning-rate shifts of the integer model: of convolutions; of fully connected layers, under
-#: fixed classifiers and under trained ones; of trained classifiers.
-CONV, FULL, FULL_TRAINED, CLASSIFIER = 8, 11, 10, 11
-#: How often the rates of all but trained classifiers are halved.
-HALVINGS = 9
+#: fixed classifiers and under trained ones; of trained classifiers, in the first layer and above.
+CONV, FULL, FULL_TRAINED, CLASSIFIER, CLASSIFIER_ABOVE = 8, 10, 9, 11, 12
+#: Share of the epochs that it takes where classifiers learn: their rates do not fall (contract,
+#: "Trained classifier"), and from there on it gets worse on samples held out.
+SHARE_TRAINED = 0.5
+#: How often all other rates are halved, under fixed classifiers and under trained ones.
+HALVINGS, HALVINGS_TRAINED = 6, 4
 #: By how many bits its initial weights are smaller than by default, above the first layer: larger
 #: ones fit the training set as well and the test set worse.
 SMALLER = 2
-#: Bits and fraction bits of its weights, which grow far beyond their initial range.
+#: Bits and fraction bits of its weights, which grow far beyond their initial range. Those of fully
+#: connected layers have no more bits than their initial range takes by default: what cannot grow
+#: learns less of single samples by heart.
 WEIGHT_BITS, WEIGHT_FRACTION = 16, 13
 #: The rate in floats where classifiers learn. With the paper's of 0.1 they diverge here, with 0.03
 #: too: they see up to 24,576 features, and the more there are the larger a step is.
@@ -75,7 +80,7 @@ class ConvRow(Reported):
             # Pixels less 128 are as good as centred.
             layer = {**shared, "rule": rule, "centred": index > 0}
             if rule == "tlc":
-                layer["lrv"] = CLASSIFIER
+                layer["lrv"] = CLASSIFIER_ABOVE if index else CLASSIFIER
             if isinstance(part, Conv):
                 layer |= {"kind": "conv", "maps": max(round(part.maps * width), 1)}
                 layer |= {"kernel": part.kernel, "pool": part.pool}
@@ -91,6 +96,9 @@ class ConvRow(Reported):
             if index < self.settings.get("fixed", 0):
                 layer["rule"] = "frozen"
             layers.append(layer)
+        halvings = HALVINGS
+        if rule == "tlc":
+            epochs, halvings = math.ceil(epochs * SHARE_TRAINED), HALVINGS_TRAINED
         network = {
             "name": "paper-cifar10",
             "data": data,
@@ -98,12 +106,14 @@ class ConvRow(Reported):
             "seed": seed,
             "batch": INTEGER_BATCH,
             "epochs": epochs,
-            "lr_step": math.ceil(epochs / (HALVINGS + 1)),
+            "lr_step": math.ceil(epochs / (halvings + 1)),
             "layer": layers,
         }
         made = spec.parse(network, self.name).layers
         for layer, plain in zip(layers[1:], made[1:], strict=True):
             layer["init_bits"] = plain.init_bits - SMALLER
+            if not plain.conv:
+                layer["wb"] = plain.init_bits
         described = spec.parse(network, self.name)
         name = f"{self.name} in integers, seed {seed}"
         return runs.Integer.of(described, name=name, validated=validated)

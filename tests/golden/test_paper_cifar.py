@@ -3,6 +3,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -66,7 +67,10 @@ def test_runs(rows):
         assert [run.seed for run in integers] == ([] if row.name[:2] in ("FA", "BP") else [1, 2])
         for run in integers:
             assert isinstance(run, Integer)
-            assert (run.batch, run.network.lr_step) == (32, 2)
+            trained = row.settings["rule"] == "tlc"
+            # Half of the epochs, for the rates of trained classifiers do not fall.
+            assert (run.batch, run.epochs) == (32, 10 if trained else 20)
+            assert run.network.lr_step == (2 if trained else 3)
             layers = run.network.layers
             fixed = row.settings.get("fixed", 0)
             assert [layer.rule for layer in layers[:fixed]] == ["frozen"] * fixed
@@ -78,6 +82,10 @@ def test_runs(rows):
             for layer in layers[1:]:
                 range_ = (6 / layer.fan_in) ** 0.5 * 2**layer.fw / 4
                 assert 2**0.5 / 2 < 2**layer.init_bits / range_ < 2**0.5
+                # What is fully connected has no room to grow beyond twice that.
+                assert layer.wb == (16 if layer.conv else layer.init_bits + 2)
+                if trained:
+                    assert layer.lrv == 12
             dropped = [layer.dropout for layer in layers]
             if "DO" not in row.name:
                 assert not any(dropped)
@@ -118,6 +126,9 @@ def test_tables(name, rows, count, first):
     if name != "table4":
         assert table[-1][0] == "BP + DO"
         assert table[-1][4] == "–"
+    assert "*integer* is" in exhibit.text
+    floats = [replace(paper_like(row), integers=[]) for row in rows]
+    assert "integer" not in cifar.exhibit(name, floats, width=0.25).text
     (figure,) = exhibit.figures
     assert figure == f"{name}-curves"
     data = json.loads(json.dumps(exhibit.data))
@@ -185,7 +196,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert run(["table4", *arguments]) == 0
     first = seen.copy()
     assert [(type(r).__name__, r.seed, r.epochs) for r in first] == [
-        ("ConvFloat", 1, 3), ("Integer", 1, 3),
+        ("ConvFloat", 1, 3), ("Integer", 1, 2),
     ]  # fmt: skip
     assert run(["table5", *arguments]) == 0
     assert [r.digest for r in seen[2:]] == [r.digest for r in first]
