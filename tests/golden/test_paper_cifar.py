@@ -4,9 +4,11 @@
 import argparse
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from golden import runs
 from golden.commands import paper as command
 from golden.paper import cifar, comparison
 from golden.paper.comparison import Result
@@ -172,6 +174,44 @@ def test_where_methods_stop(held, place):
     assert "A sixth of the training set was held out. By it, training would stop" in exhibit.text
     bare_text = cifar.exhibit("table3", [Result(row, [bare], [])], width=0.25).text
     assert "held out" not in bare_text
+
+
+PUBLISHED = [
+    (["LEL(SYM)", "LEL(TLC)"], ["float", "integer"]),
+    (
+        ["LEL(SYM)-Fix 1", "LEL(SYM)-Fix 2", "LEL(SYM) + DO", "LEL(SCFB)", "FA", "BP"],
+        ["float"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("names", "kinds"), PUBLISHED)
+def test_what_is_published(names, kinds, monkeypatch):
+    """Runs that are kept with the project are those of its settings, and say what docs/ does."""
+
+    def perform(*_):
+        raise AssertionError("a run is missing: train it again, or take its row out of docs/")
+
+    monkeypatch.setattr(runs, "_samples", perform)
+    docs = Path(__file__).parents[2] / "docs"
+    rows = [row for row in FIVE_LAYERS if row.name in names]
+    settings = {"data": "cifar10", "epochs": 20, "width": 0.25, "validated": True}
+    results = comparison.measure(
+        rows, docs / "cifar10" / "runs", seeds=1, integers="integer" in kinds, **settings
+    )
+    published = (docs / "results.md").read_text()
+    lines = cifar.exhibit("table3", results, width=0.25).text.splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) > 12
+    # All but where methods stop, which is one table of all rows there.
+    heads = [index for index, line in enumerate(table) if line.startswith("| method")]
+    for line in table[: heads[1]]:
+        assert line in published
+    # "Within 1 %", above conv1.
+    for result in results:
+        for floats, integers in zip(result.floats, result.integers, strict=False):
+            pairs = [*zip(floats.test, integers.test, strict=True)][1:]
+            assert all(ours > theirs - 0.01 for theirs, ours in pairs)
 
 
 def run(arguments):
