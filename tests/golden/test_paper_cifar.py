@@ -179,7 +179,15 @@ def test_where_methods_stop(held, place):
 PUBLISHED = [
     (["LEL(SYM)", "LEL(TLC)"], ["float", "integer"]),
     (
-        ["LEL(SYM)-Fix 1", "LEL(SYM)-Fix 2", "LEL(SYM) + DO", "LEL(SCFB)", "FA", "BP"],
+        [
+            "LEL(SYM)-Fix 1",
+            "LEL(SYM)-Fix 2",
+            "LEL(SYM) + DO",
+            "LEL(SCFB)",
+            "LEL(TLC) + DO",
+            "FA",
+            "BP",
+        ],
         ["float"],
     ),
 ]
