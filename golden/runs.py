@@ -298,6 +298,9 @@ def _samples(run: Run) -> data.Data:
 
 def _perform(run: Run, folder: Path, report: Report):
     """Make a run from its last checkpoint on, if there is one, and write its outcome."""
+    # Gradients behind a softmax that is sure of itself are below what float32 normally holds, which
+    # processors take many times longer for. Threads that are started later do as this one.
+    torch.set_flush_denormal(True)
     model: Model = run.model()
     samples = _samples(run)
     curve, seconds = [], 0.0
