@@ -86,7 +86,7 @@ class IntegerConvolution(IntegerLayer):
             return super().local_error(e, y)
         p = self.spec
         g = rounded_product(e, self.K.T, p.feedback_bound, p.gs)
-        return g[:, self.cells].mul_(y > 0)
+        return g[:, self.cells].mul_(y.sign())
 
     def descent(self, g: Tensor, kept: Seen, k: int, rounding: Tensor = HALF) -> Tensor:
         """Compute the sums of g x over batch and positions, rounded once, at bit k."""
@@ -109,9 +109,11 @@ class IntegerConvolution(IntegerLayer):
             found = kept.found.permute(0, 2, 3, 1).flatten(1, 2)
             spread = g.new_zeros(len(g), conv.size**2, conv.maps).scatter_add_(1, found, spread)
         spread = spread.view(-1, conv.size, conv.size, conv.maps).permute(0, 3, 1, 2)
-        bound = p.update_bound(len(g))
+        # By Hölder none exceeds the sum of all |g| times the largest input.
+        most = int(SLACK * g.abs().sum((0, 2, 3)).max()) + 1
+        bound = min(p.update_bound(len(g)), most * int(kept.x.abs().max()))
         sums = _correlate(kept.x, spread, conv.kernel, bound).flatten(1)
-        total = g.to(exact(bound)).sum((0, 2, 3))[:, None]
+        total = g.to(exact(most)).sum((0, 2, 3))[:, None]
         if p.centred:
             sums = sums - total.double() * self.mean().repeat_interleave(conv.kernel**2)
         return torch.cat([sums, total * p.one], 1)
@@ -145,10 +147,12 @@ def _convolve(x: Tensor, kernels: Tensor, bias: Tensor, bound: int) -> Tensor:
 def _correlate(x: Tensor, g: Tensor, size: int, bound: int) -> Tensor:
     """Compute the sums (N, Ci, k, k) of g (B, N, S, S) times x (B, Ci, S, S) under kernels of k.
 
-    As for `_convolve`, with halves of the batch.
+    No sum exceeds `bound`. As for `_convolve`, with norms alone and halves of the batch.
     """
-    squares = [part.square().sum((0, 2, 3)).max() for part in (g, x)]
-    kind = exact(min(bound, int(SLACK * math.sqrt(squares[0] * squares[1])) + 1))
+    if exact(bound) is not torch.float32:
+        squares = [part.square().sum((0, 2, 3)).max() for part in (g, x)]
+        bound = min(bound, int(SLACK * math.sqrt(squares[0] * squares[1])) + 1)
+    kind = exact(bound)
     if kind is torch.float32 or len(x) == 1:
         shape = g.shape[1], x.shape[1], size, size
         return conv2d_weight(x.to(kind), shape, g.to(kind), padding=size // 2)

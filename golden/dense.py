@@ -89,8 +89,9 @@ class IntegerLayer:
     def follow(self, x: Tensor):
         """Let the running means follow a batch x (B, M)."""
         p = self.spec
-        inputs = x.view(len(x), p.means, p.positions).sum((0, 2), dtype=torch.float64)
         count = len(x) * p.positions
+        x = x.view(len(x), p.means, p.positions).to(exact(count * p.x_bound))
+        inputs = x.sum((0, 2)).double()
         above = (inputs - count * p.grey) * 2.0**MEAN_FRACTION - count * self.A
         self.A.add_(rs(above, p.mean_shift))
 
@@ -154,7 +155,7 @@ class IntegerLayer:
     def local_error(self, e: Tensor, y: Tensor) -> Tensor:
         """Compute g (B, N) from e (B, C) for the neurons that are active in y (B, N)."""
         p = self.spec
-        return rounded_product(e, self.K.T, p.feedback_bound, p.gs).mul_(y > 0)
+        return rounded_product(e, self.K.T, p.feedback_bound, p.gs).mul_(y.sign())
 
     def update(self, e: Tensor, g: Tensor, kept: Any, lr: int) -> Tensor:
         """Learn from e (B, C), g (B, N) and what `forward` kept, at the rate 2^-lr.

@@ -139,6 +139,43 @@ def test_sums_near_what_float32_holds(ends, top, bias, channels, seed):
     assert torch.equal(sums.double(), exactly)
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    ends=st.sampled_from([(0, 15), (200, 255), (254, 255)]),
+    share=st.sampled_from([1, 8, 64, 4096]),
+    signs=st.booleans(),
+    apart=st.sampled_from([1, 16]),
+    window=st.sampled_from([1, 2, 3]),
+    seed=st.integers(0, 1000),
+)
+def test_sums_of_a_step_near_what_float32_holds(ends, share, signs, apart, window, seed):
+    """The sum of errors and the largest input tell too; of errors alone there are large sums.
+
+    Inputs, and where nothing is pooled errors too, may be so far apart.
+    """
+    random = torch.Generator().manual_seed(seed)
+    conv = {**CONV, "pool": 1 + (window > 1), "window": window, "gs": 0, "mb": 4, "signed": False}
+    (model,) = network(conv, shape=[2, 16, 16]).layers
+    there = (torch.arange(512) % apart == 0).float()
+    x = torch.randint(ends[0], ends[1] + 1, (32, 512), generator=random) * there
+    kept, y = model.forward(x)
+    most = model.spec.g_bound // share
+    g = torch.randint(most // 2, most + 1, y.shape, generator=random).float()
+    g *= there if window == 1 else 1
+    g *= torch.randint(2, y.shape, generator=random) * 2 - 1 if signs else 1
+    with pinned():
+        sums = model._sums(g, kept)
+    side = model.conv.side
+    spread = g.double().view(32, 2, side, side)
+    if kept.found is not None:
+        found = kept.found.flatten(2)
+        spread = g.new_zeros(32, 2, 256).double().scatter_add_(2, found, spread.flatten(2))
+        spread = spread.view(32, 2, 16, 16)
+    exactly = conv2d_weight(kept.x.double(), (2, 2, 3, 3), spread, padding=1).flatten(1)
+    assert torch.equal(sums[:, :-1].double(), exactly)
+    assert torch.equal(sums[:, -1].double(), spread.sum((0, 2, 3)) * model.spec.one)
+
+
 def test_a_mean_at_the_other_end():
     """Pixels less their means may be twice as large as pixels less a grey."""
     net = network({**CONV, "pool": 1, "kernel": 1, "centred": True}, shape=[3, 4, 4], batch=9)
@@ -205,6 +242,15 @@ def test_means_follow_the_inputs():
     before = [layer.A.clone() for layer in net.layers]
     net.infer(x)
     assert all(torch.equal(layer.A, A) for layer, A in zip(net.layers, before, strict=True))
+
+
+def test_means_of_more_than_float32_holds():
+    """The sum of a map is over all positions of all samples."""
+    (model,) = network({**CONV, "centred": True}, shape=[1, 32, 32], batch=512).layers
+    x = torch.randint(200, 256, (512, 1024), generator=torch.Generator().manual_seed(1)).float()
+    model.follow(x)
+    above = ((x.long() - model.spec.grey).sum() << 16).double()
+    assert torch.equal(model.A, (above / 2**model.spec.mean_shift + 0.5).floor()[None])
 
 
 def test_a_frozen_layer_follows():
