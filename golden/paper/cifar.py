@@ -104,8 +104,8 @@ def _notes(table: bool, integers: bool) -> str:
             f"learn (TLC) it takes only {SHARE_TRAINED:.0%} of the epochs, with "
             f"{HALVINGS_TRAINED} halvings. "
             f"Its dropout takes {POOLED_EIGHTHS}/8 behind pooling and {FULL_EIGHTHS}/8 of fully "
-            "connected layers. Without what normalises batches, a layer that is fixed (Fix) learns "
-            "nothing at all.",
+            "connected layers, none of the inputs. Without what normalises batches, a layer that "
+            "is fixed (Fix) learns nothing at all.",
             "Feedback alignment (FA) and backpropagation (BP) have no integer counterpart: they "
             "need a backward pass.",
         ]
