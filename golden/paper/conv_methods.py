@@ -14,9 +14,10 @@ from golden.paper.shapes import Conv
 
 __all__ = ["FIGURE", "FIVE_LAYERS", "LINE", "TEN_LAYERS", "ConvRow"]
 
-#: Learning-rate shifts of the integer model: of convolutions; of fully connected layers, under
-#: fixed classifiers and under trained ones; of trained classifiers, in the first layer and above.
-CONV, FULL, FULL_TRAINED, CLASSIFIER, CLASSIFIER_ABOVE = 8, 10, 9, 11, 12
+#: Learning-rate shifts of the integer model: of convolutions, and where feedback only has the signs
+#: of classifiers; of fully connected layers, under fixed classifiers and under trained ones; of
+#: trained classifiers, in the first layer and above.
+CONV, CONV_SIGNS, FULL, FULL_TRAINED, CLASSIFIER, CLASSIFIER_ABOVE = 8, 9, 10, 9, 11, 12
 #: Share of the epochs that it takes where classifiers learn: their rates do not fall (contract,
 #: "Trained classifier"), and from there on it gets worse on samples held out.
 SHARE_TRAINED = 0.5
@@ -85,7 +86,7 @@ class ConvRow(Reported):
                 layer |= {"kind": "conv", "maps": max(round(part.maps * width), 1)}
                 layer |= {"kernel": part.kernel, "pool": part.pool}
                 layer["window"] = 3 if part.pool > 1 else 1
-                layer["lr"] = CONV
+                layer["lr"] = CONV_SIGNS if rule == "scfb" else CONV
                 dropout = POOLED_EIGHTHS if part.pool > 1 else 0
             else:
                 layer["neurons"] = max(round(part.neurons * width), 1)
