@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from golden.errors import RunError, shown
 from golden.files import replacing, write_text
+from hw.elaboration import collector_off
 
 __all__ = ["RESOURCES", "SYNTHESIS", "BuildError", "CriticalPath", "Result", "Use", "build",
            "prepare", "run_tool", "tool"]  # fmt: skip
@@ -220,12 +221,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def prepare(platform: TemplatedPlatform, top: Elaboratable) -> BuildPlan:
     """Make the plan that `build` carries out."""
-    return platform.prepare(
-        top,  # pyright: ignore[reportArgumentType]
-        TOP,
-        synth_opts=list(SYNTHESIS),
-        nextpnr_opts=["--router", "router1", "--timing-allow-fail", "--report", _REPORT],
-    )
+    with collector_off():
+        return platform.prepare(
+            top,  # pyright: ignore[reportArgumentType]
+            TOP,
+            synth_opts=list(SYNTHESIS),
+            nextpnr_opts=["--router", "router1", "--timing-allow-fail", "--report", _REPORT],
+        )
 
 
 def build(plan: BuildPlan, folder: Path, bitstream: str, seeds: Sequence[int]) -> list[Result]:

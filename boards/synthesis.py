@@ -12,6 +12,7 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from hw.devices import Resources
+from hw.elaboration import collector_off
 
 from .build import SYNTHESIS, run_tool, tool
 
@@ -64,7 +65,8 @@ def synthesise(component: wiring.Component) -> Netlist:
         for path, _member, value in component.signature.flatten(component)
         if "monitor" not in path
     ]
-    text = rtlil.convert(component, ports=ports, name="top", emit_src=False)
+    with collector_off():
+        text = rtlil.convert(component, ports=ports, name="top", emit_src=False)
     script = ["read_rtlil top.il"]
     for stage, span in _STAGES.items():
         options = " ".join(SYNTHESIS)

@@ -9,6 +9,8 @@ import zlib
 from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]
 from amaranth.lib import wiring
 
+from .elaboration import collector_off
+
 __all__ = ["LINT", "convert", "module_name", "waived"]
 
 #: A memory's initial contents, all zero, in RTLIL.
@@ -58,7 +60,8 @@ def convert(component: wiring.Component, *, name: str, tidy: bool = False) -> st
     RuntimeError
         If Yosys fails, with its message.
     """
-    text = _ZEROS.sub("", rtlil.convert(component, name=name, emit_src=False))
+    with collector_off():
+        text = _ZEROS.sub("", rtlil.convert(component, name=name, emit_src=False))
     passes = "\n".join(TIDIED if tidy else KEPT)
     script = f"read_rtlil <<rtlil\n{text}\nrtlil\n{passes}\n"
     script += "attrmap -modattr -remove generator -remove top\nwrite_verilog -norename\n"

@@ -17,8 +17,8 @@ from tests.fuzz.case import LOADS, SAMPLE_KINDS, Case, Material, Run, read
 from tests.fuzz.drawing import RULES
 from tests.fuzz.fuzzing import FuzzError, fuzz
 
-#: Networks are drawn in parts, for processes that work side by side.
-PARTS, COUNT = 4, 6
+#: Networks are drawn in parts, for processes that work side by side; each begins with the smallest.
+PARTS, COUNT = 2, 11
 
 
 # One that fails is made smaller for up to five minutes.
