@@ -13,7 +13,7 @@ def collector_off() -> Iterator[None]:
     """Put Python's garbage collector off.
 
     Amaranth makes millions of objects of a network, and nearly all of them live until it is done:
-    to search them for garbage again and again takes a fifth of the time.
+    to search them for garbage again and again takes a fifth of the time or more.
     """
     enabled = gc.isenabled()
     gc.disable()

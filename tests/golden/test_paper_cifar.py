@@ -178,11 +178,11 @@ def test_where_methods_stop(held, place):
 
 
 #: What is published of tables: the folder of the runs, epochs, width, methods.
-FIVE = ("cifar10", 20, 0.25, NAMES)
+NARROW = ("cifar10", 20, 0.25, NAMES)
 FULL_WIDTH = ("cifar10/full-width", 6, 1.0, ["LEL(SYM)", "LEL(TLC)", "FA", "BP"])
 
 
-def kept(monkeypatch, folder, epochs, width, methods):
+def kept(monkeypatch, exhibit, folder, epochs, width, methods, *, integers=True):
     """Give the results of methods from the runs that are kept with the project."""
 
     def perform(*_):
@@ -190,18 +190,28 @@ def kept(monkeypatch, folder, epochs, width, methods):
 
     monkeypatch.setattr(runs, "_samples", perform)
     settings = {"data": "cifar10", "epochs": epochs, "width": width, "validated": True}
-    rows = [row for row in FIVE_LAYERS if row.name in methods]
+    rows = [row for row in cifar.SHOWN[exhibit][0] if row.name in methods]
     assert len(rows) == len(methods)
-    return comparison.measure(rows, DOCS / folder / "runs", seeds=1, **settings)
+    folder = DOCS / folder / "runs"
+    return comparison.measure(rows, folder, seeds=1, integers=integers, **settings)
 
 
-@pytest.mark.parametrize("published", [FIVE, FULL_WIDTH])
-def test_what_is_published(monkeypatch, published):
+@pytest.mark.parametrize(
+    ("exhibit", "published", "integers"),
+    [
+        ("table3", NARROW, True),
+        ("table3", FULL_WIDTH, True),
+        ("table4", NARROW, False),
+        ("table5", NARROW, False),
+    ],
+)
+def test_what_is_published(monkeypatch, exhibit, published, integers):
     """Runs that are kept with the project are those of its settings, and say what docs/ does."""
-    results = kept(monkeypatch, *published)
-    lines = cifar.exhibit("table3", results, width=published[2]).text.splitlines()
+    results = kept(monkeypatch, exhibit, *published, integers=integers)
+    lines = cifar.exhibit(exhibit, results, width=published[2]).text.splitlines()
     table = [line for line in lines if line.startswith("|")]
-    assert len(table) > sum(len(result.row.layers) for result in results)
+    layers = cifar.SHOWN[exhibit][1]
+    assert len(table) > sum(len({*layers} & {*result.row.layers}) for result in results)
     text = (DOCS / "results.md").read_text()
     for line in table:
         assert line in text
@@ -209,7 +219,7 @@ def test_what_is_published(monkeypatch, published):
 
 def test_integers_beside_floats(monkeypatch):
     """Within 1 % in every layer above conv1, as docs/ says."""
-    results = kept(monkeypatch, *FIVE[:3], ["LEL(SYM)", "LEL(TLC)"])
+    results = kept(monkeypatch, "table3", *NARROW[:3], ["LEL(SYM)", "LEL(TLC)"])
     for result in results:
         (floats,), (integers,) = result.floats, result.integers
         pairs = [*zip(floats.test, integers.test, strict=True)][1:]
