@@ -59,14 +59,15 @@ def exhibit(name: str, results: Sequence[Result], *, width: float) -> Exhibit:
     kinds = ("float", "integer") if table and integers else ("float",)
     data, lines = comparison(results, kinds, layers=layers, judged=False)
     title = f"{name[:-1].capitalize()} {name[-1]}"
+    over = "mean ± standard deviation over " if count > 1 else ""
     text = f"""\
 **{title}: accuracy on CIFAR10 in percent**, of the paper's network with {width:.0%} of its maps and
-neurons, after {many(epochs, "epoch")}, mean ± standard deviation over {many(count, "run")} (the
-paper: all maps, 100 epochs, 4 runs).
+neurons, after {many(epochs, "epoch")}, {over}{many(count, "run")} (the
+paper: all maps, 100 epochs, mean ± standard deviation over 4 runs).
 
 {lines}
 
-{_notes(table, integers)}"""
+{_notes(table, integers, dense="FC1" in layers)}"""
     stopped, table_of_stops = stops(results, kinds)
     if stopped:
         text += f"""
@@ -84,8 +85,8 @@ A sixth of the training set was held out. By it, training would stop to add laye
     return Exhibit(name, numbers, text, figures)
 
 
-def _notes(table: bool, integers: bool) -> str:
-    """Say how things were made."""
+def _notes(table: bool, integers: bool, *, dense: bool) -> str:
+    """Say how things were made; `dense`: in a network that has fully connected layers."""
     notes = [
         f"Dropout (DO) takes {INPUT:.0%} of the inputs, {POOLED:.0%} behind pooling and {FULL:.0%} "
         "behind fully connected layers, as in the network that the paper's is made after; the "
@@ -99,16 +100,19 @@ def _notes(table: bool, integers: bool) -> str:
             "*integer* is this project's integer model, as its hardware would compute it: "
             "centred inputs instead of batch normalisation, pixels less 128 instead of "
             f"standardised ones, batches of {INTEGER_BATCH}, rates halved {HALVINGS} times, and "
-            f"above the first layer initial weights 2^-{SMALLER} of what they are by default; "
-            "weights of fully connected layers stay within half of that default. Where classifiers "
-            f"learn (TLC) it takes only {SHARE_TRAINED:.0%} of the epochs, with "
-            f"{HALVINGS_TRAINED} halvings. "
-            f"Its dropout takes {POOLED_EIGHTHS}/8 behind pooling and {FULL_EIGHTHS}/8 of fully "
-            "connected layers, none of the inputs. Without what normalises batches, a layer that "
-            "is fixed (Fix) learns nothing at all.",
+            f"above the first layer initial weights 2^-{SMALLER} of what they are by default. "
+            f"Where classifiers learn (TLC) it takes only {SHARE_TRAINED:.0%} of the epochs, with "
+            f"{HALVINGS_TRAINED} halvings. Its dropout takes {POOLED_EIGHTHS}/8 behind pooling, "
+            "none of the inputs. Without what normalises batches, a layer that is fixed (Fix) "
+            "learns nothing at all.",
             "Feedback alignment (FA) and backpropagation (BP) have no integer counterpart: they "
             "need a backward pass.",
         ]
+    if table and integers and dense:
+        notes.append(
+            f"Of fully connected layers, dropout in integers takes {FULL_EIGHTHS}/8, and weights "
+            "stay within half of the range of initial weights that is the default."
+        )
     if not table:
         notes.append(
             "Coloured bars are the accuracy on the test set, black bars above them that on the "
