@@ -180,6 +180,8 @@ def test_where_methods_stop(held, place):
 #: What is published of tables: the folder of the runs, epochs, width, methods.
 NARROW = ("cifar10", 20, 0.25, NAMES)
 FULL_WIDTH = ("cifar10/full-width", 6, 1.0, ["LEL(SYM)", "LEL(TLC)", "FA", "BP"])
+#: Those of ten layers that have been trained in integers too.
+IN_INTEGERS = (*NARROW[:3], ["LEL(SYM)", "LEL(SCFB)", "LEL(TLC)"])
 
 
 def kept(monkeypatch, exhibit, folder, epochs, width, methods, *, integers=True):
@@ -203,6 +205,8 @@ def kept(monkeypatch, exhibit, folder, epochs, width, methods, *, integers=True)
         ("table3", FULL_WIDTH, True),
         ("table4", NARROW, False),
         ("table5", NARROW, False),
+        ("table4", IN_INTEGERS, True),
+        ("table5", IN_INTEGERS, True),
     ],
 )
 def test_what_is_published(monkeypatch, exhibit, published, integers):
