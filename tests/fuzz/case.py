@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ class Material:
     def load(self, kind: str, *place: int) -> Weights:
         """Make weights."""
         if kind == "settled":
-            return self._settled()
+            return self._settled
         random = np.random.default_rng([self.case.seed, *place])
 
         def matrix(bits: int, *shape: int) -> np.ndarray:
@@ -148,6 +148,7 @@ class Material:
             V.append(matrix(TRAINED_BITS, layer.neurons, layer.classes) if trained else None)
         return Weights(W=tuple(W), V=tuple(V))
 
+    @cached_property
     def _settled(self) -> Weights:
         # All layers at once, for one that waits for its turn would never settle.
         golden = IntegerNetwork(replace(self.spec, schedule="all"))

@@ -102,8 +102,8 @@ def _packets() -> st.SearchStrategy[tuple[str, ...]]:
     """Draw packets: some of each kind in a row, so that there are streaks."""
     trained = [f"train {kind}" for kind in SAMPLE_KINDS]
     loads = [f"load {kind}" for kind in LOADS]
-    others = [*(f"infer {kind}" for kind in SAMPLE_KINDS), "read", "read", *loads]
-    kind = st.sampled_from(trained) | st.sampled_from([*trained, *others])
+    others = [*(f"infer {kind}" for kind in SAMPLE_KINDS), "read", *loads, *loads]
+    kind = st.sampled_from(trained) | st.sampled_from(others)
     streak = st.tuples(kind, st.integers(1, 6)).map(lambda drawn: [drawn[0]] * drawn[1])
     settled = st.integers(1, 12).map(lambda count: ["load settled", *["train favourite"] * count])
     parts = st.lists(streak | streak | settled, min_size=1, max_size=8)

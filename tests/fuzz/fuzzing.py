@@ -30,7 +30,10 @@ def try_case(case: Case) -> Counter[str]:
 
 
 def fuzz(number: int, count: int, attempt: Callable[[Case], Counter[str]] = try_case) -> Counter:
-    """Draw `count` cases and `attempt` each; the same number draws the same.
+    """Draw `count` cases and `attempt` each.
+
+    The same number draws the same with the same version of hypothesis and the same modules loaded:
+    hypothesis draws constants of theirs, too.
 
     Returns
     -------

@@ -60,8 +60,40 @@ def in_the_golden_model(case):
     return counts
 
 
+def undone(drawn, counts):
+    """Name what networks can do, and what can be done to them, and none of those drawn has met."""
+    layers = [layer for case in drawn for layer in case.spec.layers]
+    plans = [LayerPlan(layer) for layer in layers]
+    done = {
+        "one to four layers": {len(case.spec.layers) for case in drawn} == {1, 2, 3, 4},
+        "both schedules": {case.spec.schedule for case in drawn} == {"all", "greedy"},
+        "all rules": {layer.rule for layer in layers} == set(RULES),
+        "both losses": {layer.loss for layer in layers} == {"hinge", "ce"},
+        "both beginnings": {layer.init for layer in layers} == {"uniform", "gauss"},
+        "health and sr, alone and together": len({(each.health, each.sr) for each in layers}) == 4,
+        "many inputs": max(layer.inputs for layer in layers) > 1024,
+        "many neurons": max(layer.neurons for layer in layers) > 100,
+        "whole groups and parts": len({each.neurons % each.lanes == 0 for each in layers}) == 2,
+        "more lanes than neurons": any(layer.lanes > layer.neurons for layer in layers),
+        "four widths of the drain": len({plan.drain_width for plan in plans}) > 3,
+        "a drain that is no multiple of the units of V": any(
+            plan.trained and plan.drain_width % plan.trained.units for plan in plans
+        ),
+        "lists and whole samples": {case.sparse for case in drawn} == {True, False},
+    }
+    for name in STREAMS:
+        done[f"{name}: with stalls, and without"] = len({c.stalls[name] > 0 for c in drawn}) == 2
+    for key in ("wb", "fw", "mb", "fe", "lr", "fy", "fx", "yb", "ms", "init_bits", "dropout"):
+        done[f"three values of {key}"] = len({getattr(layer, key) for layer in layers}) > 2
+    packets = [f"{name} {kind}" for name in ("train", "infer") for kind in SAMPLE_KINDS]
+    loads = [f"load {kind}" for kind in LOADS]
+    for name in ("read", *packets, *loads, *events.COUNTS, "leaves", "might have left"):
+        done[name] = counts[name] > 0
+    return [name for name, seen in done.items() if not seen]
+
+
 def test_what_is_drawn():
-    """The networks of `test_networks` together do all that networks can do."""
+    """Few networks suffice to do together all that networks can do."""
     drawn: list[Case] = []
     counts = Counter()
 
@@ -69,38 +101,14 @@ def test_what_is_drawn():
         drawn.append(case)
         return in_the_golden_model(case)
 
-    for part in range(PARTS):
+    # What a number draws is not the same with each version of hypothesis: some more may be needed.
+    for part in range(20):
         counts += fuzz(part, COUNT, look)
-    assert len({case.text() for case in drawn}) >= 20
-    layers = [layer for case in drawn for layer in case.spec.layers]
-    assert {len(case.spec.layers) for case in drawn} == {1, 2, 3, 4}
-    assert {case.spec.schedule for case in drawn} == {"all", "greedy"}
-    assert {layer.rule for layer in layers} == set(RULES)
-    assert max(layer.neurons for layer in layers) > 100
-    assert {layer.neurons % layer.lanes == 0 for layer in layers} == {True, False}
-    assert any(layer.lanes > layer.neurons for layer in layers)
-    plans = [LayerPlan(layer) for layer in layers]
-    assert len({plan.drain_width for plan in plans}) > 3
-    assert any(plan.trained and plan.drain_width % plan.trained.units for plan in plans)
-    assert max(layer.inputs for layer in layers) > 1024
-    assert {case.sparse for case in drawn} == {True, False}
-    for name in STREAMS:
-        assert {case.stalls[name] > 0 for case in drawn} == {True, False}
-    for packet in (
-        "read",
-        *(f"load {kind}" for kind in LOADS),
-        *(f"train {kind}" for kind in SAMPLE_KINDS),
-    ):
-        assert counts[packet], packet
-    assert sum(counts[f"infer {kind}"] for kind in SAMPLE_KINDS) > 20
-    for name in (*events.COUNTS, "leaves", "might have left"):
-        assert counts[name], name
-    assert {layer.loss for layer in layers} == {"hinge", "ce"}
-    assert {layer.init for layer in layers} == {"uniform", "gauss"}
-    assert len({(layer.health, layer.sr) for layer in layers}) == 4
-    keys = ("wb", "fw", "mb", "fe", "lr", "fy", "fx", "yb", "ms", "init_bits", "dropout")
-    for key in keys:
-        assert len({getattr(layer, key) for layer in layers}) > 2, key
+        if not (left := undone(drawn, counts)):
+            break
+    assert not left, f"none of {len(drawn)} networks"
+    # Each part begins with the smallest.
+    assert len({case.text() for case in drawn}) > 0.8 * len(drawn)
 
 
 TINY = {"name": "case", "inputs": 3, "classes": 2, "layer": [{"neurons": 2, "lanes": 2}]}
@@ -118,7 +126,7 @@ def test_what_fails_is_left_as_small_as_can_be(tmp_path, monkeypatch):
     monkeypatch.setattr(fuzzing, "FOLDER", tmp_path)
 
     def attempt(case):
-        if any(layer.neurons > 20 and layer.rule == "scfb" for layer in case.spec.layers):
+        if any(layer.neurons > 20 for layer in case.spec.layers):
             raise AssertionError("more than 20")
         return Counter()
 
@@ -128,7 +136,7 @@ def test_what_fails_is_left_as_small_as_can_be(tmp_path, monkeypatch):
     assert str(path) in str(got.value)
     case = read(path)
     (layer,) = case.spec.layers
-    assert (layer.inputs, layer.neurons, layer.lanes, layer.rule) == (1, 21, 1, "scfb")
+    assert (layer.inputs, layer.neurons, layer.lanes, layer.rule) == (1, 21, 1, RULES[0])
     (run,) = case.runs
     assert len(run.packets) <= 2
 
