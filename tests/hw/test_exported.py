@@ -225,7 +225,6 @@ class Twins(wiring.Component):
         return Module()
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_two_ports_of_one_name():
     with pytest.raises(ValueError, match="two ports would have the name a_b_c; rename one"):
         FlatPorts(Twins())

@@ -55,8 +55,6 @@ def test_words(depth, give, take, seed):
         assert got[-1] == got[0] + WORDS - 1
 
 
-# It is complained of before there is anything to use.
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_depth_is_checked():
     with pytest.raises(ValueError, match="depth must be at least 1, not 0"):
         BlockFIFO(8, depth=0)
