@@ -180,11 +180,9 @@ def test_where_methods_stop(held, place):
 #: What is published of tables: the folder of the runs, epochs, width, methods.
 NARROW = ("cifar10", 20, 0.25, NAMES)
 FULL_WIDTH = ("cifar10/full-width", 6, 1.0, ["LEL(SYM)", "LEL(TLC)", "FA", "BP"])
-#: Those of ten layers that have been trained in integers too.
-IN_INTEGERS = (*NARROW[:3], ["LEL(SYM)", "LEL(SCFB)", "LEL(TLC)"])
 
 
-def kept(monkeypatch, exhibit, folder, epochs, width, methods, *, integers=True):
+def kept(monkeypatch, exhibit, folder, epochs, width, methods):
     """Give the results of methods from the runs that are kept with the project."""
 
     def perform(*_):
@@ -195,23 +193,16 @@ def kept(monkeypatch, exhibit, folder, epochs, width, methods, *, integers=True)
     rows = [row for row in cifar.SHOWN[exhibit][0] if row.name in methods]
     assert len(rows) == len(methods)
     folder = DOCS / folder / "runs"
-    return comparison.measure(rows, folder, seeds=1, integers=integers, **settings)
+    return comparison.measure(rows, folder, seeds=1, **settings)
 
 
 @pytest.mark.parametrize(
-    ("exhibit", "published", "integers"),
-    [
-        ("table3", NARROW, True),
-        ("table3", FULL_WIDTH, True),
-        ("table4", NARROW, False),
-        ("table5", NARROW, False),
-        ("table4", IN_INTEGERS, True),
-        ("table5", IN_INTEGERS, True),
-    ],
+    ("exhibit", "published"),
+    [("table3", NARROW), ("table3", FULL_WIDTH), ("table4", NARROW), ("table5", NARROW)],
 )
-def test_what_is_published(monkeypatch, exhibit, published, integers):
+def test_what_is_published(monkeypatch, exhibit, published):
     """Runs that are kept with the project are those of its settings, and say what docs/ does."""
-    results = kept(monkeypatch, exhibit, *published, integers=integers)
+    results = kept(monkeypatch, exhibit, *published)
     lines = cifar.exhibit(exhibit, results, width=published[2]).text.splitlines()
     table = [line for line in lines if line.startswith("|")]
     layers = cifar.SHOWN[exhibit][1]
