@@ -16,6 +16,12 @@ from golden.schedule import Growth, withhold
 from golden.spec import SpecError, parse
 
 LAYERS = [{"neurons": 6, "lr": 4}, {"neurons": 5, "rule": "scfb"}, {"neurons": 4}]
+#: For images of one channel, 2 by 2.
+CONVOLUTIONS = [
+    {"kind": "conv", "maps": 3, "kernel": 3, "lr": 4},
+    {"kind": "conv", "maps": 2, "kernel": 3, "pool": 2, "centred": True},
+    {"neurons": 4},
+]
 
 
 def described(layers=LAYERS, **keys):
@@ -23,9 +29,9 @@ def described(layers=LAYERS, **keys):
     return parse({**table, **keys, "layer": layers}, "t.toml")
 
 
-def noise(count=12):
+def noise(count=12, inputs=5):
     random = np.random.default_rng(1)
-    x, labels = random.integers(0, 256, (count, 5), np.uint8), np.arange(count) % 3
+    x, labels = random.integers(0, 256, (count, inputs), np.uint8), np.arange(count) % 3
     return Data(x, labels, x[:4], labels[:4])
 
 
@@ -67,23 +73,30 @@ def test_all_at_once():
     assert plan(network, [3]) == [[("sym", 7), ("scfb", 9), ("sym", 9)]]
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_a_turn_is_a_training_in_which_the_others_are_frozen(batch):
+@pytest.mark.parametrize(
+    ("batch", "layers", "keys"),
+    [(1, LAYERS, {}), (3, LAYERS, {}), (3, CONVOLUTIONS, {"inputs": 4, "shape": [1, 2, 2]})],
+)
+def test_a_turn_is_a_training_in_which_the_others_are_frozen(batch, layers, keys):
     """Each turn beside a network of its own, in which `frozen` is a rule."""
-    network, samples, at_once = described(batch=batch), noise(), described(schedule="all")
+    network, at_once = (described(layers, batch=batch, **keys, schedule=schedule)
+                        for schedule in ("greedy", "all"))  # fmt: skip
+    samples = noise(inputs=network.inputs)
     golden = IntegerNetwork(network)
-    weights = [layer.W.clone() for layer in golden.layers]
+    weights, means = ([getattr(layer, name).clone() for layer in golden.layers] for name in "WA")
     for epoch, steps in training.epochs(golden, samples):
         turn, within = divmod(epoch, 2)
         rules = [x.rule if x.index == turn else "frozen" for x in network.layers]
         layers = [replace(x, rule=r) for x, r in zip(network.layers, rules, strict=True)]
-        alone = IntegerNetwork(replace(at_once, batch=batch, layers=tuple(layers)))
-        for layer, W in zip(alone.layers, weights, strict=True):
+        alone = IntegerNetwork(replace(at_once, layers=tuple(layers)))
+        for layer, W, A in zip(alone.layers, weights, means, strict=True):
             layer.W.copy_(W)
+            layer.A.copy_(A)
         assert sum(steps) == 12
         for part in order(1, epoch, 12).reshape(-1, batch):
             alone.train(samples.train_x[part], samples.train_y[part], within)
         before, weights = weights, [layer.W.clone() for layer in golden.layers]
+        means = [layer.A.clone() for layer in golden.layers]
         assert all(a.equal(b.W) for a, b in zip(weights, alone.layers, strict=True))
         changed = [not a.equal(b) for a, b in zip(before, weights, strict=True)]
         assert changed == [index == turn for index in range(3)]
