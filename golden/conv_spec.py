@@ -85,6 +85,11 @@ class ConvSpec:
         """Rows and columns of a window that lie before the place that it is moved to."""
         return self.window - self.pool
 
+    @property
+    def cell_size(self) -> int:
+        """Most rows, and columns, of features that are one of cells; 1 where there are none."""
+        return -(-self.side // (self.cells or self.side))
+
     def cell(self, place: int) -> int:
         """Give the row or column of cells in which a row or column of features lies."""
         return place * (self.cells or self.side) // self.side

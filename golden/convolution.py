@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from golden.dense import IntegerLayer
-from golden.exact import HALF, exact, product, rounded_product, rs
+from golden.exact import HALF, exact, rounded_product, rs
 from golden.layer_spec import LayerSpec
 
 __all__ = ["IntegerConvolution"]
@@ -68,13 +68,12 @@ class IntegerConvolution(IntegerLayer):
         y, found = F.max_pool2d(v, conv.window, conv.pool, conv.before, return_indices=True)
         return Seen(x, found), y.flatten(1)
 
-    def scores(self, y: Tensor) -> Tensor:
-        """Compute s (B, C) from y (B, F)."""
+    def seen(self, y: Tensor) -> Tensor:
+        """Give what the classifier sees (B, seen) of y (B, F): sums, where there are cells."""
         if self.cells is None:
-            return super().scores(y)
-        u = y.new_zeros(len(y), self.spec.seen, dtype=exact(self.spec.y_max * self.conv.side**2))
-        u.index_add_(1, self.cells, y.to(u.dtype))
-        return product(u, self.Mc, self.spec.s_bound)
+            return y
+        u = y.new_zeros(len(y), self.spec.seen, dtype=exact(self.spec.u_max))
+        return u.index_add_(1, self.cells, y.to(u.dtype))
 
     def classifier(self) -> Tensor:
         """Give what each feature adds to each score: (F, C)."""

@@ -100,9 +100,13 @@ class IntegerLayer:
         p = self.spec
         return z.mul_(2.0 ** (p.fy - p.fw - p.fx)).floor_().clamp_(0, p.y_max).float()
 
-    def scores(self, y: Tensor) -> Tensor:
-        """Compute s (B, C) from y (B, N)."""
-        return product(y, self.Mc, self.spec.s_bound)
+    def seen(self, y: Tensor) -> Tensor:
+        """Give what the classifier sees (B, seen) of y (B, N)."""
+        return y
+
+    def scores(self, u: Tensor) -> Tensor:
+        """Compute s (B, C) from what the classifier sees, u (B, seen)."""
+        return product(u, self.Mc, self.spec.s_bound)
 
     def classifier(self) -> Tensor:
         """Give what each activation adds to each score: (N, C)."""
@@ -113,7 +117,7 @@ class IntegerLayer:
         _, y = self.forward(x)
         if self.spec.dropout:
             y.mul_(1 - self.spec.dropout / 8).floor_()
-        return y, self.scores(y)
+        return y, self.scores(self.seen(y))
 
     def train(
         self, x: Tensor, away: Tensor, lr: int, *, frozen: bool = False
@@ -126,13 +130,14 @@ class IntegerLayer:
         if self.spec.dropout:
             drawn = self.dropping.fields(y.numel(), 3)
             y.mul_(torch.from_numpy(drawn >= self.spec.dropout).view_as(y))
-        s = self.scores(y)
+        seen = self.seen(y)
+        s = self.scores(seen)
         e = self.error(s, away)
         g = self.local_error(e, y)
         frozen = frozen or self.spec.rule == "frozen"
         u = None if frozen else self.update(e, g, kept, lr)
         if self.spec.rule == "tlc" and not frozen:
-            self.update_classifier(e, y)
+            self.update_classifier(e, seen)
         for health in self.health:
             health.see(y, e, 0 if u is None else self.moved(g, kept), u)
         if self.spec.centred:
@@ -209,10 +214,10 @@ class IntegerLayer:
         velocity.copy_((kept() + step).clamp_(-limit, limit - 1))
         return rs(step + kept(), BELOW)
 
-    def update_classifier(self, e: Tensor, y: Tensor):
-        """Learn V, in place, from e (B, C) and y (B, N)."""
+    def update_classifier(self, e: Tensor, u: Tensor):
+        """Learn V, in place, from e (B, C) and what it sees, u (B, seen)."""
         p, limit = self.spec, self.spec.classifier_bound
-        step = rounded_product(y.T, e, p.classifier_update_bound(len(y)), p.classifier_shift)
+        step = rounded_product(u.T, e, p.classifier_update_bound(len(u)), p.classifier_shift)
         self.Mc.sub_(step).clamp_(-limit, limit - 1)
 
     def state(self) -> dict[str, Any]:

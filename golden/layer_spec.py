@@ -218,6 +218,11 @@ class LayerSpec:
         return 2**self.yb - 1
 
     @property
+    def u_max(self) -> int:
+        """Largest number that the classifier sees: an activation, or the sum of a cell."""
+        return self.y_max * (self.conv.cell_size**2 if self.conv else 1)
+
+    @property
     def scale(self) -> int:
         """Fraction bits of a classifier weight, trained or not."""
         return TRAINED_FRACTION if self.rule == "tlc" else self.ms
@@ -268,12 +273,12 @@ class LayerSpec:
         return fg + self.fx - self.fw + lr
 
     def classifier_update_bound(self, batch: int) -> int:
-        """Largest magnitude of sum_b e y over a batch, and of its partial sums."""
-        return batch * (2**self.fe - 1) * self.y_max
+        """Largest magnitude of sum_b e u over a batch, and of its partial sums."""
+        return batch * (2**self.fe - 1) * self.u_max
 
     @property
     def classifier_shift(self) -> int:
-        """Bits by which sum_b e y is shifted right to become an update of `tlc`; as above."""
+        """Bits by which sum_b e u is shifted right to become an update of `tlc`; as above."""
         return self.fe + self.fy - TRAINED_FRACTION + self.lrv
 
 
@@ -338,7 +343,8 @@ def layer_of(table: Table, below: list[LayerSpec], around: Around) -> LayerSpec:
     # A cell is the sum of several features.
     share = neurons / seen
     terms, ms = _classifier(mb, seen + classes, TERMS if init == "gauss" else (1,), share)
-    ms = number("ms", ms)
+    # What is trained has no more fraction bits than it ends with.
+    ms = number("ms", min(ms, TRAINED_FRACTION) if rule == "tlc" else ms)
     # Neither a trained classifier, of 12 fraction bits, nor cross-entropy has such a margin.
     if loss == "hinge" and rule != "tlc" and fy + ms < 0:
         raise table.error("ms", f"must be at least -fy = {-fy}, or the margin is 0, not {ms}")
@@ -437,8 +443,6 @@ def _conv(table: Table, below: list[LayerSpec], around: Around) -> ConvSpec | No
         raise table.error(
             "kind", "a conv layer cannot see positions above a dense one; move it down"
         )
-    if "cells" in table.table and table.table.get("rule") == "tlc":
-        raise table.error("cells", 'is not for rule = "tlc", which has a weight for each feature')
     return conv_of(table, around.shape, below[-1].conv if below else None)
 
 

@@ -89,11 +89,12 @@ class Reference:
         if p.rule != "frozen":
             self.update(made, p.fe + ms - p.gs + p.fx - p.fw + lr)
         if tlc:
-            for n in range(p.neurons):
+            learnt = [(self.seen(y), e) for _, y, _, e, _ in made]
+            for n, row in enumerate(self.mc):
                 for c in self.classes:
-                    total = sum(e[c] * y[n] for _, y, _, e, _ in made)
+                    total = sum(e[c] * u[n] for u, e in learnt)
                     step = shift(total, p.fe + p.fy - 12 + p.lrv)
-                    self.mc[n][c] = min(max(self.mc[n][c] - step, -(2**15)), 2**15 - 1)
+                    row[c] = min(max(row[c] - step, -(2**15)), 2**15 - 1)
         self.follow([x for x, _ in samples])
         return [[sample[i] for sample in made] for i in (1, 2, 3, 4)]
 

@@ -34,14 +34,13 @@ def convolutions(draw, size):
     layers = []
     for _ in range(draw(st.integers(1, 3))):
         pool = draw(st.sampled_from([1, 2] if size % 2 == 0 else [1]))
-        rule = draw(st.sampled_from(["sym", "scfb", "random", "frozen", "tlc"]))
         layer = {
             "kind": "conv",
             "maps": draw(st.integers(1, 4)),
             "kernel": draw(st.sampled_from([k for k in (1, 3, 5) if k < 2 * size])),
             "pool": pool,
             "window": draw(st.sampled_from([2, 3])) if pool == 2 else 1,
-            "rule": rule,
+            "rule": draw(st.sampled_from(["sym", "scfb", "random", "frozen", "tlc"])),
             "loss": draw(st.sampled_from(["ce", "hinge"])),
             "lr": draw(st.integers(2, 10)),
             "dropout": draw(st.sampled_from([0, 0, 3])),
@@ -58,7 +57,7 @@ def convolutions(draw, size):
             ("gs", st.integers(2, 9)),
             ("cells", st.integers(1, size)),
         ):
-            if draw(st.integers(0, 3)) == 3 and (key != "cells" or rule != "tlc"):
+            if draw(st.integers(0, 3)) == 3:
                 layer[key] = draw(values)
         layers.append(layer)
     top = {"neurons": 3, "rule": draw(st.sampled_from(["sym", "tlc"]))}
@@ -188,13 +187,33 @@ def test_a_mean_at_the_other_end():
 
 @pytest.mark.parametrize("cells", [1, 2, 3, 5, 6])
 @pytest.mark.parametrize("pool", [1, 2])
-def test_cells(cells, pool):
+@pytest.mark.parametrize("rule", [{"rule": "scfb"}, {"rule": "tlc", "lrv": 2}])
+def test_cells(cells, pool, rule):
     """Rows and columns of features share cells, evenly or not."""
     size = 6 * pool
-    net = network({**CONV, "pool": pool, "cells": cells, "rule": "scfb"}, shape=[1, size, size])
+    net = network({**CONV, **rule, "pool": pool, "cells": cells}, shape=[1, size, size])
     compared = references(net)
     assert net.layers[0].Mc.shape == (2 * cells**2, 3)
     check_step(net, compared, *noise(net, 1, torch.Generator().manual_seed(cells)))
+
+
+@pytest.mark.parametrize(("size", "cells", "most"), [(5, 2, 3 * 3), (6, 2, 3 * 3), (4, 4, 1)])
+def test_largest_sums_of_cells(size, cells, most):
+    """Of the largest of them, where they differ in size."""
+    (layer,) = network({**CONV, "cells": cells, "rule": "tlc"}, shape=[1, size, size]).layers
+    (kept,) = layer.seen(torch.full((1, 2 * size**2), 255.0))
+    assert kept.max() == layer.spec.u_max == 255 * most
+    assert layer.spec.classifier_update_bound(7) == 7 * 255 * 255 * most
+
+
+@pytest.mark.parametrize(("cells", "random", "trained"), [(4, 12, 12), (1, 14, 12)])
+def test_scale_of_cells(cells, random, trained):
+    """Classifiers of few large cells are small, but start at no less than V has fraction bits."""
+    for rule, expected in (("sym", random), ("tlc", trained)):
+        (layer,) = network(
+            CONV | {"maps": 64, "cells": cells, "rule": rule}, shape=[1, 32, 32]
+        ).layers
+        assert layer.spec.ms == expected
 
 
 def test_ties_go_to_the_lowest():
@@ -373,7 +392,6 @@ def test_small_fits_its_board():
             "layer 2: pool: maps of 1 x 1 cannot be halved; give 1, or others below",
         ),
         ([{**CONV, "cells": 5}], "layer 0: cells: must be at most 4, the size of the maps, not 5"),
-        ([{**CONV, "cells": 2, "rule": "tlc"}], 'layer 0: cells: is not for rule = "tlc"'),
         ([{**CONV, "neurons": 5}], 'layer 0: neurons: is for kind = "dense" only; remove it'),
         ([{**CONV, "sr": True}], 'layer 0: sr: is for kind = "dense" only; remove it'),
         ([{**CONV, "lanes": 2}], 'layer 0: lanes: is for kind = "dense" only; remove it'),

@@ -45,8 +45,8 @@ WIDE = {
         {"neurons": 3, "wb": 2, "fw": 1, "fy": 2, "yb": 1, "init_bits": 1},
     ],
 }
-#: Convolutions of every kind: signed inputs, a trained classifier, cells, dropout, a full kernel,
-#: centred inputs, windows that overlap.
+#: Convolutions of every kind: signed inputs, trained classifiers, cells of both kinds, dropout, a
+#: full kernel, centred inputs, windows that overlap.
 CONVOLVED = {
     "shape": [3, 8, 8],
     "classes": 4,
@@ -62,7 +62,7 @@ CONVOLVED = {
             "centred": True,
         },
         {"kind": "conv", "maps": 4, "kernel": 1, "cells": 3, "yb": 6, "centred": True},
-        {"kind": "conv", "maps": 3, "kernel": 3, "pool": 2, "wb": 18},
+        {"kind": "conv", "maps": 3, "kernel": 3, "pool": 2, "wb": 18, "rule": "tlc", "cells": 1},
         {"neurons": 6, "centred": True},
     ],
 }
