@@ -5,7 +5,8 @@ A weight file is an .npz that NumPy reads too:
 
     W0, W1, ...    int32 (rows, M + 1): the weights of each layer, the bias in the last column; rows
                    are neurons, or maps, with their kernels by channel, row and column
-    V0, V1, ...    int32 (N, C): the classifiers of those layers that train theirs (`tlc`)
+    V0, V1, ...    int32 (N, C): the classifiers of those layers that train theirs (`tlc`); N are
+                   neurons, features of maps, or cells of maps
     A0, A1, ...    int32 (means,): the running means of inputs of those layers that are `centred`,
                    in units of 2^-16: of maps, or of all inputs of a fully connected layer
     low, high      float64: the ranges of the features, where the inputs were scaled from some
