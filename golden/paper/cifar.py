@@ -9,12 +9,15 @@ from matplotlib.axes import Axes
 from golden.exhibit import Exhibit, drawing
 from golden.paper.comparison import Result, bars, comparison, curves, many, stops
 from golden.paper.conv_methods import (
+    FEW_BITS,
     FIVE_LAYERS,
     FULL_EIGHTHS,
     HALVINGS,
     HALVINGS_TRAINED,
+    LAST,
     LAYERS,
     LINE,
+    MANY,
     POOLED_EIGHTHS,
     SHARE_TRAINED,
     SMALLER,
@@ -99,19 +102,20 @@ def _notes(table: bool, integers: bool, *, dense: bool) -> str:
         notes += [
             "*integer* is this project's integer model, as its hardware would compute it: "
             "centred inputs instead of batch normalisation, pixels less 128 instead of "
-            f"standardised ones, batches of {INTEGER_BATCH}, rates halved {HALVINGS} times, and "
-            f"above the first layer initial weights 2^-{SMALLER} of what they are by default. "
-            f"Where classifiers learn (TLC) it takes only {SHARE_TRAINED:.0%} of the epochs, with "
-            f"{HALVINGS_TRAINED} halvings. Its dropout takes {POOLED_EIGHTHS}/8 behind pooling, "
-            "none of the inputs. Without what normalises batches, a layer that is fixed (Fix) "
-            "learns nothing at all.",
+            f"standardised ones, batches of {INTEGER_BATCH}, rates halved {HALVINGS} times (in few "
+            f"epochs at most once in {LAST}), and above the first layer initial weights "
+            f"2^-{SMALLER} of what they are by default. Where classifiers learn (TLC) it takes "
+            f"only {SHARE_TRAINED:.0%} of the epochs, with {HALVINGS_TRAINED} halvings. Dropout "
+            f"takes {POOLED_EIGHTHS}/8 behind pooling, none of the inputs. Without what normalises "
+            "batches, a layer that is fixed (Fix) learns nothing at all.",
             "Feedback alignment (FA) and backpropagation (BP) have no integer counterpart: they "
             "need a backward pass.",
         ]
     if table and integers and dense:
         notes.append(
             f"Of fully connected layers, dropout in integers takes {FULL_EIGHTHS}/8, and weights "
-            "stay within half of the range of initial weights that is the default."
+            "stay within half of the range of initial weights that is the default; under fixed "
+            f"classifiers and more than {MANY:,} inputs they have {FEW_BITS} bits at most."
         )
     if not table:
         notes.append(

@@ -21,15 +21,17 @@ CONV, CONV_SIGNS, FULL, FULL_TRAINED, CLASSIFIER, CLASSIFIER_ABOVE = 8, 9, 10, 9
 #: Share of the epochs that it takes where classifiers learn: their rates do not fall (contract,
 #: "Trained classifier"), and from there on it gets worse on samples held out.
 SHARE_TRAINED = 0.5
-#: How often all other rates are halved, under fixed classifiers and under trained ones.
-HALVINGS, HALVINGS_TRAINED = 6, 4
+#: How often all other rates are halved, under fixed classifiers and under trained ones; in few
+#: epochs less often, for each rate is to last for at least LAST of them.
+HALVINGS, HALVINGS_TRAINED, LAST = 6, 4, 2
 #: By how many bits its initial weights are smaller than by default, above the first layer: larger
 #: ones fit the training set as well and the test set worse.
 SMALLER = 2
 #: Bits and fraction bits of its weights, which grow far beyond their initial range. Those of fully
 #: connected layers have no more bits than their initial range takes by default: what cannot grow
-#: learns less of single samples by heart.
-WEIGHT_BITS, WEIGHT_FRACTION = 16, 13
+#: learns less of single samples by heart. Under fixed classifiers those of more than MANY inputs
+#: have at most FEW_BITS.
+WEIGHT_BITS, WEIGHT_FRACTION, MANY, FEW_BITS = 16, 13, 1024, 7
 #: The rate in floats where classifiers learn. With the paper's of 0.1 they diverge here, with 0.03
 #: too: they see up to 24,576 features, and the more there are the larger a step is.
 TRAINED_RATE = 0.003
@@ -97,9 +99,9 @@ class ConvRow(Reported):
             if index < self.settings.get("fixed", 0):
                 layer["rule"] = "frozen"
             layers.append(layer)
-        halvings = HALVINGS
+        halvings = min(HALVINGS_TRAINED if rule == "tlc" else HALVINGS, epochs // LAST)
         if rule == "tlc":
-            epochs, halvings = math.ceil(epochs * SHARE_TRAINED), HALVINGS_TRAINED
+            epochs = math.ceil(epochs * SHARE_TRAINED)
         network = {
             "name": "paper-cifar10",
             "data": data,
@@ -115,6 +117,9 @@ class ConvRow(Reported):
             layer["init_bits"] = plain.init_bits - SMALLER
             if not plain.conv:
                 layer["wb"] = plain.init_bits
+                if rule != "tlc" and plain.inputs > MANY:
+                    layer["wb"] = min(plain.init_bits, FEW_BITS)
+                    layer["init_bits"] = min(layer["init_bits"], layer["wb"] - 1)
         described = spec.parse(network, self.name)
         name = f"{self.name} in integers, seed {seed}"
         return runs.Integer.of(described, name=name, validated=validated)

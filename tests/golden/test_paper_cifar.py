@@ -99,6 +99,10 @@ def test_runs(rows):
     five, ten = (rows[0].integer(data="cifar10", seed=1, epochs=4, width=1) for rows in
                  (FIVE_LAYERS, TEN_LAYERS))  # fmt: skip
     assert five.network.sizes == "3x32x32-96x16x16-128x8x8-256x4x4-2048-2048"
+    # Where epochs are few each rate lasts for two of them at least, and where inputs are many
+    # weights are of fewer bits, initial ones of one less.
+    assert five.network.lr_step == 2
+    assert [(layer.wb, layer.init_bits) for layer in five.network.layers[3:]] == [(7, 6), (7, 6)]
     assert ten.network.sizes.endswith("-512x4x4-512x2x2-512x2x2-512x1x1")
 
 
@@ -212,9 +216,10 @@ def test_what_is_published(monkeypatch, exhibit, published):
         assert line in text
 
 
-def test_integers_beside_floats(monkeypatch):
+@pytest.mark.parametrize("published", [NARROW, FULL_WIDTH])
+def test_integers_beside_floats(monkeypatch, published):
     """Within 1 % in every layer above conv1, as docs/ says."""
-    results = kept(monkeypatch, "table3", *NARROW[:3], ["LEL(SYM)", "LEL(TLC)"])
+    results = kept(monkeypatch, "table3", *published[:3], ["LEL(SYM)", "LEL(TLC)"])
     for result in results:
         (floats,), (integers,) = result.floats, result.integers
         pairs = [*zip(floats.test, integers.test, strict=True)][1:]
