@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from golden.exhibit import Exhibit, drawing
 from golden.paper.comparison import Result, bars, comparison, curves, many, stops
 from golden.paper.conv_methods import (
+    CELL_ROWS,
+    CELLS,
     FEW_BITS,
     FIVE_LAYERS,
     FULL_EIGHTHS,
@@ -111,6 +113,11 @@ def _notes(table: bool, integers: bool, *, dense: bool) -> str:
             "Feedback alignment (FA) and backpropagation (BP) have no integer counterpart: they "
             "need a backward pass.",
         ]
+    if table and integers and not dense:
+        notes.append(
+            f"In integers the classifiers of {' and '.join(CELL_ROWS)} see cells instead of single "
+            f"features: half as many in a row, and {CELLS} at most."
+        )
     if table and integers and dense:
         notes.append(
             f"Of fully connected layers, dropout in integers takes {FULL_EIGHTHS}/8, and weights "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from golden import runs, spec
-from golden.paper.convnets import STACKS, ConvFloat
+from golden.paper.convnets import SIDE, STACKS, ConvFloat
 from golden.paper.methods import BATCH, INTEGER_BATCH, Reported, Value
 from golden.paper.rules import CLASSES, LOCAL_RULES
 from golden.paper.shapes import Conv
@@ -32,6 +32,9 @@ SMALLER = 2
 #: learns less of single samples by heart. Under fixed classifiers those of more than MANY inputs
 #: have at most FEW_BITS.
 WEIGHT_BITS, WEIGHT_FRACTION, MANY, FEW_BITS = 16, 13, 1024, 7
+#: Methods whose classifiers see cells in ten layers: half as many in a row as there are features,
+#: and CELLS at most.
+CELL_ROWS, CELLS = ("LEL(SYM)",), 8
 #: The rate in floats where classifiers learn. With the paper's of 0.1 they diverge here, with 0.03
 #: too: they see up to 24,576 features, and the more there are the larger a step is.
 TRAINED_RATE = 0.003
@@ -79,6 +82,8 @@ class ConvRow(Reported):
         if self.settings.get("init") == "gaussian":
             shared["init"] = "gauss"
         layers = []
+        cells = self.settings["network"] == "ten" and self.name in CELL_ROWS
+        side = SIDE
         for index, part in enumerate(STACKS[self.settings["network"]]):
             # Pixels less 128 are as good as centred.
             layer = {**shared, "rule": rule, "centred": index > 0}
@@ -89,6 +94,9 @@ class ConvRow(Reported):
                 layer |= {"kernel": part.kernel, "pool": part.pool}
                 layer["window"] = 3 if part.pool > 1 else 1
                 layer["lr"] = CONV_SIGNS if rule == "scfb" else CONV
+                side //= part.pool
+                if cells and side > 1:
+                    layer["cells"] = min(CELLS, side // 2)
                 dropout = POOLED_EIGHTHS if part.pool > 1 else 0
             else:
                 layer["neurons"] = max(round(part.neurons * width), 1)
