@@ -21,8 +21,8 @@ CONV, CONV_SIGNS, FULL, FULL_TRAINED, CLASSIFIER, CLASSIFIER_ABOVE = 8, 9, 10, 9
 #: Share of the epochs that it takes where classifiers learn: their rates do not fall (contract,
 #: "Trained classifier"), and from there on it gets worse on samples held out.
 SHARE_TRAINED = 0.5
-#: How often all other rates are halved, under fixed classifiers and under trained ones; in few
-#: epochs less often, for each rate is to last for at least LAST of them.
+#: How often all other rates are halved, under fixed classifiers and under trained ones; under fixed
+#: ones less often in few epochs, for each rate is to last for at least LAST of them.
 HALVINGS, HALVINGS_TRAINED, LAST = 6, 4, 2
 #: By how many bits its initial weights are smaller than by default, above the first layer: larger
 #: ones fit the training set as well and the test set worse.
@@ -107,9 +107,9 @@ class ConvRow(Reported):
             if index < self.settings.get("fixed", 0):
                 layer["rule"] = "frozen"
             layers.append(layer)
-        halvings = min(HALVINGS_TRAINED if rule == "tlc" else HALVINGS, epochs // LAST)
+        halvings = min(HALVINGS, epochs // LAST)
         if rule == "tlc":
-            epochs = math.ceil(epochs * SHARE_TRAINED)
+            epochs, halvings = math.ceil(epochs * SHARE_TRAINED), HALVINGS_TRAINED
         network = {
             "name": "paper-cifar10",
             "data": data,
